@@ -1,0 +1,77 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// One target a module; an arrow of the design is a dependency here, and nothing depends upward.
+// See docs/architecture.md for what each module is for.
+let package = Package(
+  name: "mtl",
+  products: [.executable(name: "mtl", targets: ["mtl"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+  ],
+  targets: [
+    // C libraries of the system, each with the package that installs it.
+    .systemLibrary(name: "CLibProtobuf", pkgConfig: "protobuf", providers: [.apt(["libprotobuf-dev"])]),
+    .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-openmp-dev"])]),
+    .systemLibrary(name: "CGdkPixbuf", pkgConfig: "gdk-pixbuf-2.0", providers: [.apt(["libgdk-pixbuf-2.0-dev"])]),
+    .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
+    .systemLibrary(name: "CLibPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+
+    // Thin C shims, opaque handles only.
+    .target(name: "CProtobufText", dependencies: ["CLibProtobuf"]),
+    .target(name: "CDNNL", linkerSettings: [.linkedLibrary("dnnl")]),
+    .target(name: "CKernels", linkerSettings: [.linkedLibrary("gomp")]),
+    .target(name: "CImages", dependencies: ["CLibJPEG", "CLibPNG", "CGdkPixbuf"]),
+
+    .target(name: "Diagnostics"),
+    .target(
+      name: "CaffeSchema",
+      dependencies: [
+        "Diagnostics", "CProtobufText", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      exclude: ["caffe.proto"],
+      resources: [.embedInCode("schema.pb")]
+    ),
+    .target(name: "Tensors", dependencies: ["Diagnostics"]),
+    .target(name: "Compute", dependencies: ["Tensors", "Diagnostics"]),
+    .target(name: "ComputeReference", dependencies: ["Compute"]),
+    .target(name: "ComputeCPU", dependencies: ["Compute", "CDNNL", "COpenBLAS", "CKernels"]),
+    .target(name: "Nets", dependencies: ["CaffeSchema", "Compute"]),
+    .target(name: "Layers", dependencies: ["Nets"]),
+    .target(name: "Records", dependencies: ["Nets", "CLMDB", "CImages"]),
+    .target(name: "Tasks", dependencies: ["Nets"]),
+    .target(
+      name: "Solvers",
+      dependencies: ["Tasks", "Nets", .product(name: "Logging", package: "swift-log")]
+    ),
+    .executableTarget(
+      name: "mtl",
+      dependencies: [
+        "Layers", "Records", "Solvers", "Tasks", "ComputeReference", "ComputeCPU",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]
+    ),
+
+    .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
+    .testTarget(name: "CaffeSchemaTests", dependencies: ["CaffeSchema"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+    .testTarget(name: "ComputeTests", dependencies: ["ComputeReference", "ComputeCPU"]),
+    .testTarget(name: "NetsTests", dependencies: ["Nets", "Layers", "ComputeReference"]),
+    .testTarget(
+      name: "LayersTests", dependencies: ["Layers", "ComputeReference", "ComputeCPU"], resources: [.copy("Fixtures")]
+    ),
+    .testTarget(name: "RecordsTests", dependencies: ["Records", "ComputeReference"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "TasksTests", dependencies: ["Tasks", "Layers", "ComputeReference"]),
+    .testTarget(
+      name: "SolversTests", dependencies: ["Solvers", "Layers", "Records", "ComputeReference", "ComputeCPU"],
+      resources: [.copy("Fixtures")]
+    ),
+    .testTarget(name: "mtlTests", dependencies: ["mtl"], resources: [.copy("Fixtures")]),
+  ],
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,1 @@
+/* Found through pkg-config; included by the shim target alone. */

@@ -1,0 +1,48 @@
+import Diagnostics
+import Testing
+
+@Suite struct DiagnosticTests {
+  @Test func rendersPlaceLayerMessageAndNotes() {
+    let fault = Diagnostic(
+      .badShape, "kernel_size 5 is larger than its padded input 3x3", layer: .init(name: "conv4", type: "Convolution"),
+      at: SourceLocation(file: "face.prototxt", line: 41, column: 18),
+      notes: [.init("bottom 'pool3' is produced", at: SourceLocation(file: "face.prototxt", line: 33, column: 8))])
+    #expect(
+      fault.description == """
+        face.prototxt:41:18: error: layer 'conv4' (Convolution): kernel_size 5 is larger than its padded input 3x3
+          note: bottom 'pool3' is produced at face.prototxt:33:8
+        """)
+  }
+
+  @Test(arguments: [
+    (SourceLocation(file: "a"), "a"), (SourceLocation(file: "a", line: 3), "a:3"),
+    (SourceLocation(file: "a", line: 3, column: 7), "a:3:7"),
+  ])
+  func rendersLocations(_ location: SourceLocation, _ text: String) {
+    #expect(location.description == text)
+  }
+
+  @Test func keepsWhatItKnowsWhenPlaced() {
+    let placed = Diagnostic(.badParameter, "m", at: SourceLocation(file: "inner"))
+      .within(layer: .init(name: "l", type: "T"), at: SourceLocation(file: "outer"))
+    #expect(placed.location?.file == "inner")
+    #expect(placed.layer?.name == "l")
+  }
+}
+
+@Suite struct SuggestionTests {
+  static let types = ["Convolution", "Deconvolution", "Concat", "Pooling", "ReLU", "PReLU", "InnerProduct"]
+
+  @Test(arguments: [
+    ("Convolutoin", "Convolution"), ("convolution", "Convolution"), ("Relu", "ReLU"), ("PRelu", "PReLU"),
+    ("Polling", "Pooling"), ("InerProduct", "InnerProduct"),
+  ])
+  func findsTheNearest(_ misspelt: String, _ meant: String) {
+    #expect(nearestName(to: misspelt, among: Self.types) == meant)
+  }
+
+  @Test(arguments: ["Transformer", "x", ""])
+  func saysNothingWhenNoneIsNear(_ name: String) {
+    #expect(nearestName(to: name, among: Self.types) == nil)
+  }
+}
