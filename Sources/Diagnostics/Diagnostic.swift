@@ -16,7 +16,7 @@ package struct SourceLocation: Hashable, Sendable {
 
 /// A fault of the user's files, options, data or machine: what is wrong, where, and what to do about it.
 ///
-/// Everything that a user can cause is thrown as a `Diagnostic` (or several, as `Diagnostics`), never trapped.
+/// Everything that a user can cause is thrown as a `Diagnostic` (or several, as a `DiagnosticList`), never trapped.
 package struct Diagnostic: Error, Hashable, Sendable {
   package enum Severity: String, Sendable {
     case error, warning
@@ -67,7 +67,8 @@ package struct Diagnostic: Error, Hashable, Sendable {
   package var notes: [Note]
 
   package init(
-    _ code: Code, _ message: String, severity: Severity = .error, layer: Layer? = nil, at location: SourceLocation? = nil,
+    _ code: Code, _ message: String, severity: Severity = .error, layer: Layer? = nil,
+    at location: SourceLocation? = nil,
     notes: [Note] = []
   ) {
     self.severity = severity
@@ -88,7 +89,7 @@ package struct Diagnostic: Error, Hashable, Sendable {
 }
 
 /// Several faults found in one pass, so that a user mends them in one go.
-package struct Diagnostics: Error, Sendable {
+package struct DiagnosticList: Error, Sendable {
   package var all: [Diagnostic]
 
   package init(_ all: [Diagnostic]) {

@@ -25,6 +25,6 @@ extension SourceLocation: CustomStringConvertible {
   }
 }
 
-extension Diagnostics: CustomStringConvertible {
+extension DiagnosticList: CustomStringConvertible {
   package var description: String { all.map(\.description).joined(separator: "\n") }
 }
