@@ -37,6 +37,7 @@ let package = Package(
     ),
     .target(name: "Tensors", dependencies: ["Diagnostics"]),
     .target(name: "Compute", dependencies: ["Tensors", "Diagnostics"]),
+    .target(name: "ComputeCases", dependencies: ["Compute"]),
     .target(name: "ComputeReference", dependencies: ["Compute"]),
     .target(name: "ComputeCPU", dependencies: ["Compute", "CDNNL", "COpenBLAS", "CKernels"]),
     .target(name: "Nets", dependencies: ["CaffeSchema", "Compute"]),
@@ -59,7 +60,7 @@ let package = Package(
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "CaffeSchemaTests", dependencies: ["CaffeSchema"], resources: [.copy("Fixtures")]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
-    .testTarget(name: "ComputeTests", dependencies: ["ComputeReference", "ComputeCPU"]),
+    .testTarget(name: "ComputeTests", dependencies: ["ComputeCases", "ComputeReference", "ComputeCPU"]),
     .testTarget(name: "NetsTests", dependencies: ["Nets", "Layers", "ComputeReference"]),
     .testTarget(
       name: "LayersTests", dependencies: ["Layers", "ComputeReference", "ComputeCPU"], resources: [.copy("Fixtures")]
