@@ -1,0 +1,79 @@
+import Diagnostics
+
+// What a fault's message says beyond the token at fault.
+extension TextFaultFinder {
+  func quoted(_ token: TextToken) -> String {
+    switch token.kind {
+    case .end: "the end of the file"
+    case .string: token.text
+    case .symbol where token.text.first == "\u{FFFD}": describedCharacter(at: token.position)
+    default: "'\(token.text)'"
+    }
+  }
+
+  /// A character that is not ASCII; libprotobuf takes it apart into bytes.
+  private func describedCharacter(at position: FieldPlaces.Position) -> String {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    let scalars = lines[Int(position.line) - 1].unicodeScalars
+    guard let scalar = scalars.dropFirst(Int(position.column) - 1).first else { return "a byte that is no text" }
+    switch scalar {
+    case "\u{201C}", "\u{201D}", "\u{2018}", "\u{2019}": return "the curly quote '\(scalar)'; use straight quotes"
+    case "\u{A0}", "\u{3000}": return "a no-break or wide space; use a plain one"
+    case "\u{FFFD}": return "a byte that is no UTF-8"
+    default: return "'\(scalar)'"
+    }
+  }
+
+  func unknownFieldMessage(_ name: String) -> String {
+    let message = "unknown field '\(name)' in \(SchemaDescription.shortName(block.type))"
+    if let home = home(of: name) { return message + "; " + home }
+    let known = (schema.messages[block.type] ?? []).map(\.name)
+    guard let near = nearestName(to: name, among: known) else { return message }
+    return message + "; did you mean '\(near)'?"
+  }
+
+  /// Where a field belongs that is known, but not in the block at hand.
+  private func home(of name: String) -> String? {
+    if block.type == "caffe.LayerParameter" {
+      if name == "blobs_lr" { return "write param { lr_mult: … } for each parameter" }
+      if name == "weight_decay" { return "write param { decay_mult: … } for each parameter" }
+    }
+    for (outer, inner) in zip(blocks, blocks.dropFirst()).reversed() where schema.field(name, of: outer.type) != nil {
+      return "it belongs outside '\(inner.field?.text ?? "")'"
+    }
+    if blocks.count == 1, let home = homeInOtherFile(of: name) { return home }
+    if let field = holder(of: name, among: schema.messages[block.type] ?? []) {
+      return "it belongs in '\(field) { … }'"
+    }
+    let layer = blocks.last { $0.type == "caffe.LayerParameter" || $0.type == "caffe.V1LayerParameter" }
+    guard let layer, layer.type != block.type else { return nil }
+    return holder(of: name, among: schema.messages[layer.type] ?? []).map {
+      "it belongs in '\($0) { … }'"
+    }
+  }
+
+  /// For fields at the top of a file.
+  private func homeInOtherFile(of name: String) -> String? {
+    switch block.type {
+    case "caffe.NetParameter" where schema.field(name, of: "caffe.SolverParameter") != nil:
+      "it is a solver's; this file is read as a net"
+    case "caffe.SolverParameter" where schema.field(name, of: "caffe.NetParameter") != nil:
+      "it is a net's; this file is read as a solver"
+    case "caffe.NetParameter" where schema.field(name, of: "caffe.LayerParameter") != nil:
+      "it belongs in 'layer { … }'; is there one '}' too many above?"
+    default: nil
+    }
+  }
+
+  /// The one block among `fields` that takes a field of this name, or that of them which the layer's type speaks for.
+  private func holder(of name: String, among fields: [SchemaDescription.Field]) -> String? {
+    let holders = fields.filter { field in
+      guard case .message(let type) = field.kind, type != block.type else { return false }
+      return schema.field(name, of: type) != nil
+    }
+    if holders.count == 1 { return holders[0].name }
+    guard let type = block.layer?.type else { return nil }
+    let parameter = type == "Deconvolution" ? "convolution" : type.lowercased().filter { $0 != "_" }
+    return holders.first { $0.name.filter { $0 != "_" } == parameter + "param" }?.name
+  }
+}

@@ -1,0 +1,91 @@
+import Diagnostics
+import Foundation
+import SwiftProtobuf
+
+/// A message read from text, with the place of every field that the text gives.
+package struct TextFile<Message: SwiftProtobuf.Message>: Sendable {
+  package var message: Message
+  package var places: FieldPlaces
+  package var file: String
+
+  /// Reads a prototxt.
+  ///
+  /// Throws a `Diagnostic` for a file that is missing, unreadable, empty or no text, and those of `parseText`.
+  package static func read(path: String) throws -> TextFile {
+    let bytes = try readFile(path)
+    try checkIsText(bytes, path: path)
+    return try parse(bytes, file: path)
+  }
+
+  fileprivate static func parse(_ bytes: Data, file: String) throws -> TextFile {
+    // Editors on Windows put a byte-order mark in front, which libprotobuf refuses.
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    let text = bytes.starts(with: mark) ? bytes.dropFirst(mark.count) : bytes
+    let outcome = text.withUnsafeBytes {
+      TextSchema.shared.parse($0.bindMemory(to: UInt8.self), as: Message.protoMessageName)
+    }
+    switch outcome {
+    case .message(let wire, let positions):
+      let places = FieldPlaces(file: file, positions: positions)
+      return TextFile(message: try decode(wire, text: text, file: file), places: places, file: file)
+    case .missing(let paths, let positions):
+      throw asOneError(missingFields(paths, places: FieldPlaces(file: file, positions: positions)))
+    case .notWellFormed(let faults, let tokens):
+      var finder = TextFaultFinder(tokens: tokens, text: String(decoding: text, as: UTF8.self), file: file)
+      let found = finder.faults(readAs: Message.protoMessageName)
+      throw asOneError(found.isEmpty ? faults.map { $0.diagnostic(file: file) } : found)
+    }
+  }
+
+  private static func decode(_ wire: Data, text: Data, file: String) throws -> Message {
+    do {
+      return try Message(serializedBytes: wire)
+    } catch BinaryDecodingError.invalidUTF8 {
+      // The text format leaves strings as they are; messages in Swift hold UTF-8 alone.
+      let lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+      let line = lines.firstIndex { String(validating: $0.prefix { $0 != UInt8(ascii: "#") }, as: UTF8.self) == nil }
+      throw Diagnostic(
+        .unreadableFile, "a string is not UTF-8; save the file as UTF-8",
+        at: SourceLocation(file: file, line: line.map { $0 - lines.startIndex + 1 } ?? 0))
+    }
+  }
+}
+
+/// Reads a message from text in protobuf's text format.
+///
+/// Throws a `Diagnostic`, or a `DiagnosticList` where several faults can be told apart, each with line and column:
+/// unknown fields and values, values of another type, fields given twice, faults of syntax, required fields missing.
+/// - Parameter file: the name of the text in messages.
+package func parseText<M: SwiftProtobuf.Message>(
+  _ text: String, as type: M.Type = M.self, file: String
+) throws -> TextFile<M> {
+  try TextFile<M>.parse(Data(text.utf8), file: file)
+}
+
+/// The message as text that reads back as the same message: one field a line, in the order of their numbers.
+package func printText(_ message: some SwiftProtobuf.Message) -> String {
+  message.textFormatString()
+}
+
+/// One fault as itself, several as a list.
+private func asOneError(_ faults: [Diagnostic]) -> any Error {
+  faults.count == 1 ? faults[0] : DiagnosticList(faults)
+}
+
+private func missingFields(_ paths: [String], places: FieldPlaces) -> [Diagnostic] {
+  paths.map { path in
+    let name = path.split(separator: ".").last ?? ""
+    let holder = FieldPath.parent(of: path).split(separator: ".").last.map { " in '\($0)'" } ?? ""
+    return Diagnostic(.syntax, "'\(name)' is missing\(holder)", at: places.location(path))
+  }
+}
+
+extension TextSchema.ParserFault {
+  fileprivate func diagnostic(file: String) -> Diagnostic {
+    let end = message.hasSuffix(".") ? message.dropLast() : message[...]
+    let words = end.prefix(1).lowercased() + end.dropFirst()
+    return Diagnostic(
+      .syntax, words,
+      at: SourceLocation(file: file, line: Int(position.line), column: Int(position.column)))
+  }
+}
