@@ -5,8 +5,10 @@ import Testing
   @Test func rendersPlaceLayerMessageAndNotes() {
     let fault = Diagnostic(
       .badShape, "kernel_size 5 is larger than its padded input 3x3", layer: .init(name: "conv4", type: "Convolution"),
-      at: SourceLocation(file: "face.prototxt", line: 41, column: 18),
-      notes: [.init("bottom 'pool3' is produced", at: SourceLocation(file: "face.prototxt", line: 33, column: 8))])
+      at: Diagnostics.SourceLocation(file: "face.prototxt", line: 41, column: 18),
+      notes: [
+        .init("bottom 'pool3' is produced", at: Diagnostics.SourceLocation(file: "face.prototxt", line: 33, column: 8))
+      ])
     #expect(
       fault.description == """
         face.prototxt:41:18: error: layer 'conv4' (Convolution): kernel_size 5 is larger than its padded input 3x3
@@ -15,16 +17,16 @@ import Testing
   }
 
   @Test(arguments: [
-    (SourceLocation(file: "a"), "a"), (SourceLocation(file: "a", line: 3), "a:3"),
-    (SourceLocation(file: "a", line: 3, column: 7), "a:3:7"),
+    (Diagnostics.SourceLocation(file: "a"), "a"), (Diagnostics.SourceLocation(file: "a", line: 3), "a:3"),
+    (Diagnostics.SourceLocation(file: "a", line: 3, column: 7), "a:3:7"),
   ])
-  func rendersLocations(_ location: SourceLocation, _ text: String) {
+  func rendersLocations(_ location: Diagnostics.SourceLocation, _ text: String) {
     #expect(location.description == text)
   }
 
   @Test func keepsWhatItKnowsWhenPlaced() {
-    let placed = Diagnostic(.badParameter, "m", at: SourceLocation(file: "inner"))
-      .within(layer: .init(name: "l", type: "T"), at: SourceLocation(file: "outer"))
+    let placed = Diagnostic(.badParameter, "m", at: Diagnostics.SourceLocation(file: "inner"))
+      .within(layer: .init(name: "l", type: "T"), at: Diagnostics.SourceLocation(file: "outer"))
     #expect(placed.location?.file == "inner")
     #expect(placed.layer?.name == "l")
   }

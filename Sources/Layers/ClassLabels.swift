@@ -1,0 +1,56 @@
+import CaffeSchema
+import Diagnostics
+import Nets
+import Tensors
+
+/// Labels that name a class for each position of a score blob: the second bottom of classification losses and metrics.
+///
+/// Scores outer x classes x inner along the class axis, labels outer x inner. A NaN label means 'not labelled', and so
+/// does `ignore_label`.
+struct ClassLabels: Sendable {
+  let outer: Int
+  let classes: Int
+  let inner: Int
+  let ignored: Int?
+  private let identity: Diagnostic.Layer
+  private let name: String
+
+  init(_ fields: LayerFields, scores: Shape, labels: Shape, axis: Int, ignored: Int?) throws {
+    let axis = try scores.canonicalAxis(axis)
+    outer = scores.count(..<axis)
+    classes = scores[axis]
+    inner = scores.count((axis + 1)...)
+    self.ignored = ignored
+    identity = fields.identity
+    name = fields.parameter.bottom[1]
+    guard labels.count == outer * inner else {
+      throw fields.fault(
+        .badShape,
+        "the scores \(scores) need \(outer * inner) labels, one for each position off axis \(axis), but the labels are \(labels)",
+        at: "bottom[1]")
+    }
+  }
+
+  /// The class at a position, or nil when it is not labelled.
+  ///
+  /// - Throws: `badRecord` when the label is no class.
+  @inline(__always)
+  func label(_ labels: UnsafePointer<Float>, _ position: Int) throws -> Int? {
+    let value = labels[position]
+    if value.isNaN { return nil }
+    // Cut to a whole number as the format does; out-of-range floats must not trap.
+    let label = abs(value) < 0x1p30 ? Int(value) : Int(Int32.max)
+    if label == ignored { return nil }
+    guard label >= 0, label < classes else { throw outOfRange(value, position) }
+    return label
+  }
+
+  private func outOfRange(_ value: Float, _ position: Int) -> Diagnostic {
+    let place = inner == 1 ? "record \(position)" : "record \(position / inner), position \(position % inner),"
+    return Diagnostic(
+      .badRecord,
+      "label \(value) of \(place) of the batch (blob '\(name)') is no class: there are \(classes), from 0 to \(classes - 1); "
+        + "mark missing labels with NaN or ignore_label, and start counting at 0",
+      layer: identity)
+  }
+}

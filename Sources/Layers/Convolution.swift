@@ -1,0 +1,192 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Nets
+import Tensors
+
+/// Convolution (as a cross-correlation, like all of its kind) over 1 to 3 spatial axes.
+///
+/// Bottom N x C x H x W, top N x num_output x H' x W' with H' = (H + 2 pad - dilation (kernel - 1) - 1) / stride + 1,
+/// rounded down. Weights num_output x C/group x kernel, bias num_output. Several bottoms of one shape get a top each
+/// and share the weights. `axis` is the channel axis; axes before it count as the batch.
+package struct Convolution: Layer {
+  package static let type = "Convolution"
+  package static let bottomCount = 1...Int.max
+  package static let topCount = 1...Int.max
+
+  private let convolution: ConvolutionFields
+
+  package init(_ fields: LayerFields) throws {
+    convolution = try ConvolutionFields(fields, isTransposed: false)
+  }
+
+  package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
+
+  package static let examples: [LayerExample] = [
+    example("3x3 with padding", [2, 3, 5, 6], "num_output: 4 kernel_size: 3 pad: 1"),
+    example("stride 2 in groups", [2, 4, 7, 7], "num_output: 6 kernel_size: 3 stride: 2 group: 2"),
+    example("dilated, rectangular", [1, 2, 8, 9], "num_output: 3 kernel_h: 3 kernel_w: 2 dilation: 2"),
+    example("1x1 without bias", [2, 3, 4, 4], "num_output: 5 kernel_size: 1 bias_term: false"),
+    example("depthwise", [2, 4, 6, 6], "num_output: 4 kernel_size: 3 pad: 1 group: 4"),
+    example("batch of one, 16 channels", [1, 16, 6, 6], "num_output: 16 kernel_size: 3 pad: 1"),
+  ]
+
+  private static func example(_ name: String, _ shape: Shape, _ param: String) -> LayerExample {
+    LayerExample(
+      name, inputs: [.normal(shape)],
+      """
+      layer { name: "conv" type: "Convolution" bottom: "in0" top: "conv" convolution_param { \(param)
+        weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" std: 0.5 } } }
+      """)
+  }
+}
+
+/// What Convolution and Deconvolution have in common: the fields, the shape rule in both directions, the run.
+struct ConvolutionFields: Sendable {
+  private let fields: LayerFields
+  private let window: WindowFields
+  private let topChannels: Int
+  private let groups: Int
+  private let hasBias: Bool
+  private let isTransposed: Bool
+
+  init(_ fields: LayerFields, isTransposed: Bool) throws {
+    let param = fields.parameter.convolutionParam
+    self.fields = fields
+    self.isTransposed = isTransposed
+    window = try WindowFields(fields)
+    topChannels = Int(param.numOutput)
+    groups = Int(param.group)
+    hasBias = param.biasTerm
+    guard fields.parameter.top.count == fields.parameter.bottom.count else {
+      throw fields.fault(
+        "needs as many tops as bottoms: \(fields.parameter.bottom.count) bottoms, \(fields.parameter.top.count) tops",
+        at: "top[0]")
+    }
+    guard topChannels > 0 else {
+      throw fields.fault("num_output must be at least 1", at: "convolution_param.num_output")
+    }
+    guard groups > 0, topChannels % groups == 0 else {
+      throw fields.fault(
+        "num_output \(topChannels) is not a multiple of group \(groups)", at: "convolution_param.group")
+    }
+  }
+
+  func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    let description = try description(of: bottoms)
+    let axis = try bottoms[0].canonicalAxis(Int(fields.parameter.convolutionParam.axis))
+    let top = Shape(Array(bottoms[0].dims[..<axis]) + [topChannels] + description.topExtents)
+    let param = fields.parameter.convolutionParam
+    var parameters = [
+      ParameterDefinition(name: "weights", shape: description.weightShape, filler: param.weightFiller)
+    ]
+    if hasBias { parameters.append(.init(name: "bias", shape: [topChannels], filler: param.biasFiller)) }
+    return LayerShapes(tops: bottoms.map { _ in top }, parameters: parameters)
+  }
+
+  private func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+    let bottom = bottoms[0]
+    if let other = bottoms.first(where: { $0 != bottom }) {
+      throw fields.fault(
+        .badShape, "all bottoms share the weights and must have one shape; they are \(bottom) and \(other)")
+    }
+    let axis = try bottom.canonicalAxis(Int(fields.parameter.convolutionParam.axis))
+    let extents = Array(bottom.dims[(axis + 1)...])
+    guard (1...3).contains(extents.count) else {
+      throw fields.fault(
+        .badShape, "needs 1 to 3 spatial axes behind channel axis \(axis), but the bottom is \(bottom)")
+    }
+    let channels = bottom[axis]
+    guard channels % groups == 0 else {
+      throw fields.fault(
+        .badShape, "the bottom's \(channels) channels are not a multiple of group \(groups)",
+        at: "convolution_param.group")
+    }
+    let window = try window.window(axes: extents.count)
+    return ConvolutionDescription(
+      batch: bottom.count(..<axis), bottomChannels: channels, topChannels: topChannels, groups: groups,
+      bottomExtents: extents, topExtents: try topExtents(extents, window), kernel: window.kernel,
+      stride: window.stride, padBefore: window.pad, dilation: window.dilation, hasBias: hasBias,
+      isTransposed: isTransposed)
+  }
+
+  private func topExtents(_ bottom: [Int], _ window: SpatialWindow) throws -> [Int] {
+    let top = bottom.indices.map { axis in
+      isTransposed
+        ? window.stride[axis] * (bottom[axis] - 1) + window.reach[axis] - 2 * window.pad[axis]
+        : (bottom[axis] + 2 * window.pad[axis] - window.reach[axis]) / window.stride[axis] + 1
+    }
+    let fits = bottom.indices.allSatisfy { axis in
+      top[axis] > 0 && (isTransposed || bottom[axis] + 2 * window.pad[axis] >= window.reach[axis])
+    }
+    guard fits else {
+      let padded = Shape(zip(bottom, window.pad).map { $0 + 2 * $1 })
+      throw fields.fault(
+        .badShape,
+        isTransposed
+          ? "pad \(Shape(window.pad)) leaves nothing of the top: it would be \(top.map(String.init).joined(separator: "x"))"
+          : "kernel_size \(Shape(window.reach)) is larger than its padded input \(padded)",
+        at: isTransposed ? "convolution_param.pad" : "convolution_param.kernel_size")
+    }
+    return top
+  }
+
+  func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    var description = try description(of: binding.bottomShapes)
+    description.learns = binding.runsBackward && binding.learns.contains(true)
+    description.bottomGradient = binding.bottomShapes.indices.contains { binding.wantsGradient($0) }
+    let op = try binding.engine.convolution(description)
+    let bottoms = binding.bottomShapes.indices.map { binding.bottom($0, in: op.bottomLayout) }
+    let tops = binding.topShapes.indices.map { binding.top($0, in: op.topLayout) }
+    binding.backwardReads(bottoms: description.learns ? bottoms : [])
+    return ConvolutionRun(
+      op, bottoms, tops, binding.parameters, learns: description.learns, scratch: binding.scratch(op.scratchByteCount))
+  }
+}
+
+private final class ConvolutionRun: LayerRun {
+  private let op: any ConvolutionOp
+  private let bottoms: [Blob]
+  private let tops: [Blob]
+  private let weights: Parameter
+  private let bias: Parameter?
+  private let learns: Bool
+  private let scratch: Region
+
+  init(
+    _ op: any ConvolutionOp, _ bottoms: [Blob], _ tops: [Blob], _ parameters: [Parameter], learns: Bool,
+    scratch: Region
+  ) {
+    self.op = op
+    self.bottoms = bottoms
+    self.tops = tops
+    self.learns = learns
+    self.scratch = scratch
+    weights = parameters[0]
+    bias = parameters.count > 1 ? parameters[1] : nil
+  }
+
+  func forward() {
+    for index in bottoms.indices {
+      op.forward(
+        bottom: bottoms[index].data, weights: weights, bias: bias, top: tops[index].data, scratch: scratch.pointer)
+    }
+  }
+
+  func backward() {
+    for index in bottoms.indices where tops[index].hasGradient {
+      if learns {
+        op.backwardParameters(
+          bottom: bottoms[index].data, topGradient: tops[index].gradient, weights: weights, bias: bias,
+          scratch: scratch.pointer)
+      }
+      if bottoms[index].hasGradient {
+        op.backwardData(
+          topGradient: tops[index].gradient, weights: weights, bottomGradient: bottoms[index].gradient,
+          scratch: scratch.pointer)
+      }
+    }
+  }
+}

@@ -1,0 +1,100 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Nets
+import Tensors
+
+/// In TRAIN, each value is zero with probability `dropout_ratio` and divided by 1 - ratio otherwise (Srivastava,
+/// Hinton, Krizhevsky, Sutskever, Salakhutdinov, JMLR 2014); in TEST, the bottom itself.
+///
+/// The draws depend on seed, layer and pass alone, so threads and resume do not change them.
+package struct Dropout: Layer {
+  package static let type = "Dropout"
+  package static let bottomCount = 1...1
+  package static let topCount = 1...1
+
+  private let ratio: Float
+
+  package init(_ fields: LayerFields) throws {
+    ratio = fields.parameter.dropoutParam.dropoutRatio
+    guard ratio >= 0, ratio < 1 else {
+      throw fields.fault(
+        "dropout_ratio must be at least 0 and below 1; it is \(ratio)", at: "dropout_param.dropout_ratio")
+    }
+  }
+
+  package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: bottoms) }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    let bottom = binding.bottom(0)
+    binding.backwardReads()
+    guard binding.phase == .train else {
+      _ = binding.topViewing(bottom, 0)
+      return ViewRun()
+    }
+    let top = binding.top(0)
+    binding.allowInPlace(bottom, top)
+    return Run(binding.engine, bottom, top, ratio, binding.draws, mask: binding.workspace(bottom.count))
+  }
+
+  private final class Run: LayerRun {
+    private let engine: any Engine
+    private let bottom: Blob
+    private let top: Blob
+    private let ratio: Float
+    private let draws: LayerDraws
+    /// A byte for each value: 1 when it is kept.
+    private let mask: Region
+
+    init(_ engine: any Engine, _ bottom: Blob, _ top: Blob, _ ratio: Float, _ draws: LayerDraws, mask: Region) {
+      self.engine = engine
+      self.bottom = bottom
+      self.top = top
+      self.ratio = ratio
+      self.draws = draws
+      self.mask = mask
+    }
+
+    func forward() {
+      let stream = draws.stream
+      let kept = mask.pointer.assumingMemoryBound(to: UInt8.self)
+      let x = bottom.values
+      let y = top.values
+      let scale = 1 / (1 - ratio)
+      engine.parallel(bottom.count, grain: 4096) { [ratio] from, to in
+        for i in from..<to {
+          let keeps = stream.uniform(i) >= ratio
+          kept[i] = keeps ? 1 : 0
+          y[i] = keeps ? x[i] * scale : 0
+        }
+      }
+    }
+
+    func backward() {
+      let kept = mask.pointer.assumingMemoryBound(to: UInt8.self)
+      let dy = top.gradients
+      let dx = bottom.gradients
+      let scale = 1 / (1 - ratio)
+      engine.parallel(bottom.count, grain: 4096) { from, to in
+        for i in from..<to { dx[i] = kept[i] != 0 ? dy[i] * scale : 0 }
+      }
+    }
+  }
+
+  package static let examples: [LayerExample] = [
+    LayerExample(
+      "in training", inputs: [.normal([4, 9])],
+      #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" dropout_param { dropout_ratio: 0.4 } }"#),
+    LayerExample(
+      "in place", inputs: [.normal([2, 3, 4, 4])],
+      #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "in0" }"#),
+    LayerExample(
+      "in testing", inputs: [.normal([4, 9])],
+      #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" }"#, phase: .test),
+  ]
+}
+
+/// A layer whose tops are its bottom's memory: nothing to do.
+final class ViewRun: LayerRun {
+  func forward() {}
+}

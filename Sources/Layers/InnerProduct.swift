@@ -1,0 +1,107 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Nets
+import Tensors
+
+/// A fully connected layer: top = bottom times weights + bias.
+///
+/// The axes from `axis` on are flattened to K inputs, those before stay. Weights num_output x K (K x num_output with
+/// `transpose`), bias num_output.
+package struct InnerProduct: Layer {
+  package static let type = "InnerProduct"
+  package static let bottomCount = 1...1
+  package static let topCount = 1...1
+
+  private let fields: LayerFields
+  private let param: InnerProductParameter
+
+  package init(_ fields: LayerFields) throws {
+    self.fields = fields
+    param = fields.parameter.innerProductParam
+    guard param.numOutput > 0 else {
+      throw fields.fault("num_output must be at least 1", at: "inner_product_param.num_output")
+    }
+  }
+
+  package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    let axis = try bottoms[0].canonicalAxis(Int(param.axis))
+    let outputs = Int(param.numOutput)
+    let inputs = bottoms[0].count(axis...)
+    guard inputs > 0 else { throw fields.fault(.badShape, "the bottom is \(bottoms[0]) and has no values to connect") }
+    var parameters = [
+      ParameterDefinition(
+        name: "weights", shape: param.transpose ? [inputs, outputs] : [outputs, inputs], filler: param.weightFiller)
+    ]
+    if param.biasTerm { parameters.append(.init(name: "bias", shape: [outputs], filler: param.biasFiller)) }
+    return LayerShapes(tops: [Shape(Array(bottoms[0].dims[..<axis]) + [outputs])], parameters: parameters)
+  }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    let shape = binding.bottomShapes[0]
+    let axis = try shape.canonicalAxis(Int(param.axis))
+    let learns = binding.runsBackward && binding.learns.contains(true)
+    let op = try binding.engine.innerProduct(
+      InnerProductDescription(
+        bottomShape: shape, rows: shape.count(..<axis), inputs: shape.count(axis...), outputs: Int(param.numOutput),
+        hasBias: param.biasTerm, isTransposed: param.transpose, learns: learns,
+        bottomGradient: binding.wantsGradient(0)))
+    let bottom = binding.bottom(0, in: op.bottomLayout)
+    let top = binding.top(0)
+    binding.backwardReads(bottoms: learns ? [bottom] : [])
+    return Run(op, bottom, top, binding.parameters, learns: learns, scratch: binding.scratch(op.scratchByteCount))
+  }
+
+  private final class Run: LayerRun {
+    private let op: any InnerProductOp
+    private let bottom: Blob
+    private let top: Blob
+    private let weights: Parameter
+    private let bias: Parameter?
+    private let learns: Bool
+    private let scratch: Region
+
+    init(
+      _ op: any InnerProductOp, _ bottom: Blob, _ top: Blob, _ parameters: [Parameter], learns: Bool, scratch: Region
+    ) {
+      self.op = op
+      self.bottom = bottom
+      self.top = top
+      self.learns = learns
+      self.scratch = scratch
+      weights = parameters[0]
+      bias = parameters.count > 1 ? parameters[1] : nil
+    }
+
+    func forward() {
+      op.forward(bottom: bottom.data, weights: weights, bias: bias, top: top.values, scratch: scratch.pointer)
+    }
+
+    func backward() {
+      if learns {
+        op.backwardParameters(
+          bottom: bottom.data, topGradient: top.gradients, weights: weights, bias: bias, scratch: scratch.pointer)
+      }
+      if bottom.hasGradient {
+        op.backwardData(
+          topGradient: top.gradients, weights: weights, bottomGradient: bottom.gradient, scratch: scratch.pointer)
+      }
+    }
+  }
+
+  package static let examples: [LayerExample] = [
+    example("four axes flattened", [3, 2, 3, 2], "num_output: 5"),
+    example("transposed", [4, 6], "num_output: 3 transpose: true"),
+    example("from axis 2", [2, 3, 5], "num_output: 4 axis: 2"),
+    example("without bias", [1, 7], "num_output: 2 bias_term: false"),
+  ]
+
+  private static func example(_ name: String, _ shape: Shape, _ param: String) -> LayerExample {
+    LayerExample(
+      name, inputs: [.normal(shape)],
+      """
+      layer { name: "ip" type: "InnerProduct" bottom: "in0" top: "ip" inner_product_param { \(param)
+        weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" std: 0.5 } } }
+      """)
+  }
+}

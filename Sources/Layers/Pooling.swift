@@ -1,0 +1,158 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Nets
+import Tensors
+
+/// Maximum or average over windows of N x C x H x W.
+///
+/// H' = (H + 2 pad - kernel) / stride + 1, rounded up (`round_mode: FLOOR` rounds down); with padding, a last window
+/// that would start in the far padding is left out. A second top of MAX holds the position of each maximum in its
+/// plane. A window wholly outside the bottom gives 0, where Caffe gave -FLT_MAX.
+package struct Pooling: Layer {
+  package static let type = "Pooling"
+  package static let bottomCount = 1...1
+  package static let topCount = 1...2
+
+  private let fields: LayerFields
+  private let param: PoolingParameter
+
+  package init(_ fields: LayerFields) throws {
+    self.fields = fields
+    param = fields.parameter.poolingParam
+    let hasPair = param.hasKernelH || param.hasKernelW
+    if param.globalPooling {
+      guard !param.hasKernelSize, !hasPair else {
+        throw fields.fault(
+          "global_pooling takes the whole plane; leave the kernel out", at: "pooling_param.global_pooling")
+      }
+    } else {
+      guard param.hasKernelSize != (param.hasKernelH && param.hasKernelW), param.hasKernelSize != hasPair else {
+        throw fields.fault("give either kernel_size or both kernel_h and kernel_w", at: "pooling_param")
+      }
+    }
+    if param.hasStride, param.hasStrideH || param.hasStrideW {
+      throw fields.fault("give either stride or stride_h and stride_w", at: "pooling_param.stride")
+    }
+    if param.hasPad, param.hasPadH || param.hasPadW {
+      throw fields.fault("give either pad or pad_h and pad_w", at: "pooling_param.pad")
+    }
+    guard param.pool != .stochastic else {
+      throw fields.fault(.unsupported, "pool: STOCHASTIC is not supported", at: "pooling_param.pool")
+    }
+    guard fields.parameter.top.count == 1 || param.pool == .max else {
+      throw fields.fault("only MAX has a second top, the positions of the maxima", at: "top[1]")
+    }
+  }
+
+  package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    let top = try description(of: bottoms[0]).topShape
+    return LayerShapes(tops: fields.parameter.top.map { _ in top })
+  }
+
+  private func description(of bottom: Shape) throws -> PoolingDescription {
+    guard bottom.rank == 4 else {
+      throw fields.fault(.badShape, "needs a bottom of 4 axes (N x C x H x W), but it is \(bottom)")
+    }
+    let extents = [bottom[2], bottom[3]]
+    let kernel =
+      param.globalPooling
+      ? extents
+      : param.hasKernelSize
+        ? [Int(param.kernelSize), Int(param.kernelSize)] : [Int(param.kernelH), Int(param.kernelW)]
+    let stride =
+      param.globalPooling
+      ? [1, 1] : param.hasStrideH ? [Int(param.strideH), Int(param.strideW)] : [Int(param.stride), Int(param.stride)]
+    let pad =
+      param.globalPooling
+      ? [0, 0]
+      : param.hasPadH || param.hasPadW ? [Int(param.padH), Int(param.padW)] : [Int(param.pad), Int(param.pad)]
+    for axis in 0...1 {
+      guard kernel[axis] > 0, stride[axis] > 0 else {
+        throw fields.fault("kernel and stride must be at least 1", at: "pooling_param")
+      }
+      guard pad[axis] < kernel[axis] else {
+        throw fields.fault("pad \(pad[axis]) must be smaller than the kernel \(kernel[axis])", at: "pooling_param.pad")
+      }
+      guard extents[axis] + 2 * pad[axis] >= kernel[axis] else {
+        throw fields.fault(
+          .badShape,
+          "kernel \(Shape(kernel)) is larger than its padded input \(Shape(zip(extents, pad).map { $0 + 2 * $1 }))",
+          at: "pooling_param.kernel_size")
+      }
+    }
+    return PoolingDescription(
+      method: param.pool == .max ? .max : .average, batch: bottom[0], channels: bottom[1], bottomExtents: extents,
+      topExtents: (0...1).map { topExtent(extents[$0], kernel[$0], stride[$0], pad[$0], anyPad: pad != [0, 0]) },
+      kernel: kernel, stride: stride, pad: pad)
+  }
+
+  private func topExtent(_ extent: Int, _ kernel: Int, _ stride: Int, _ pad: Int, anyPad: Bool) -> Int {
+    let span = extent + 2 * pad - kernel
+    var count = (param.roundMode == .ceil ? (span + stride - 1) / stride : span / stride) + 1
+    if anyPad, (count - 1) * stride >= extent + pad { count -= 1 }
+    return count
+  }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    var description = try description(of: binding.bottomShapes[0])
+    description.bottomGradient = binding.wantsGradient(0)
+    description.wantsMask = binding.topShapes.count > 1
+    let op = try binding.engine.pooling(description, bottom: binding.bottomLayout(0))
+    let bottom = binding.bottom(0, in: op.bottomLayout)
+    let top = binding.top(0, in: op.topLayout)
+    let mask = description.wantsMask ? binding.top(1) : nil
+    binding.backwardReads()
+    return Run(
+      op, bottom, top, mask, workspace: binding.workspace(op.workspaceByteCount),
+      scratch: binding.scratch(op.scratchByteCount))
+  }
+
+  private final class Run: LayerRun {
+    private let op: any PoolingOp
+    private let bottom: Blob
+    private let top: Blob
+    private let mask: Blob?
+    private let workspace: Region
+    private let scratch: Region
+
+    init(_ op: any PoolingOp, _ bottom: Blob, _ top: Blob, _ mask: Blob?, workspace: Region, scratch: Region) {
+      self.op = op
+      self.bottom = bottom
+      self.top = top
+      self.mask = mask
+      self.workspace = workspace
+      self.scratch = scratch
+    }
+
+    func forward() {
+      op.forward(
+        bottom: bottom.data, top: top.data, mask: mask?.values, workspace: workspace.pointer, scratch: scratch.pointer)
+    }
+
+    func backward() {
+      op.backward(
+        topGradient: top.gradient, bottomGradient: bottom.gradient, workspace: workspace.pointer,
+        scratch: scratch.pointer)
+    }
+  }
+
+  package static let examples: [LayerExample] = [
+    example("max 2/2", [2, 3, 6, 6], "pool: MAX kernel_size: 2 stride: 2"),
+    example("max 3/2, last window cut", [2, 2, 6, 8], "pool: MAX kernel_size: 3 stride: 2"),
+    example("max with padding", [1, 16, 5, 5], "pool: MAX kernel_size: 3 stride: 1 pad: 1"),
+    example("max, stride larger than the kernel", [1, 2, 7, 7], "pool: MAX kernel_size: 2 stride: 3"),
+    example("average 3/2, last window cut", [2, 2, 6, 8], "pool: AVE kernel_size: 3 stride: 2"),
+    example("average with padding", [2, 3, 6, 7], "pool: AVE kernel_size: 3 stride: 2 pad: 1"),
+    example("global average", [2, 3, 4, 5], "pool: AVE global_pooling: true"),
+    example("rounded down", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 round_mode: FLOOR"),
+  ]
+
+  private static func example(_ name: String, _ shape: Shape, _ param: String) -> LayerExample {
+    LayerExample(
+      name, inputs: [.distinct(shape)],
+      """
+      layer { name: "pool" type: "Pooling" bottom: "in0" top: "pool" pooling_param { \(param) } }
+      """)
+  }
+}

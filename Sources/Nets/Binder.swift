@@ -1,0 +1,186 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Tensors
+
+/// Binds a graph's layers to an engine, one after the other, and records who reads and writes what.
+///
+/// Its outcome is the list of bound nodes (layers and the reorders between them) with their blobs, from which
+/// `Schedule` makes the steps and `MemoryPlan` the places.
+final class Binder {
+  let engine: any Engine
+  private(set) var nodes: [BoundNode] = []
+  /// Per value of the graph.
+  private(set) var sites: [BlobSite] = []
+
+  init(engine: any Engine) { self.engine = engine }
+
+  func bind(_ graph: Graph, parameters: [[Parameter]], clock: NetClock, pinsEverything: Bool, options: GraphOptions)
+    throws
+  {
+    for value in graph.values { sites.append(BlobSite(value: value)) }
+    let outputs = Set(graph.outputs)
+    let feedsOutputs = options.seedsOutputs
+    for (index, node) in graph.nodes.enumerated() {
+      let bound = BoundNode(kind: .layer(index), name: node.fields.name, type: node.fields.parameter.type)
+      bound.sources = node.bottoms.map { sites[$0] }
+      bound.bottomWantsGradient = node.bottomWantsGradient
+      bound.runsBackward = node.runsBackward
+      bound.tops = node.tops.map { sites[$0] }
+      let binding = LayerBinding(
+        binder: self, bound: bound, fields: node.fields, bottomShapes: node.bottoms.map { graph.values[$0].shape },
+        topShapes: node.tops.map { graph.values[$0].shape }, parameters: parameters[index],
+        learns: node.parameters.indices.map { options.learns && graph.learns(parameter: $0, of: node) },
+        draws: LayerDraws(clock: clock, layer: RandomStream.part(node.fields.name)))
+      do {
+        bound.run = try node.definition.bind(binding)
+      } catch let fault as Diagnostic {
+        throw fault.within(layer: node.fields.identity, at: node.fields.location())
+      }
+      nodes.append(bound)
+      for value in node.tops {
+        sites[value].isFed = feedsOutputs && outputs.contains(value) && sites[value].loss == nil
+        if pinsEverything || outputs.contains(value) || sites[value].loss != nil {
+          sites[value].pin(gradients: pinsEverything || sites[value].isFed)
+        }
+      }
+    }
+  }
+
+  /// `site` in `layout`, with a gradient of the reader's own.
+  func branch(
+    of site: BlobSite, in layout: Layout, wantsGradient: Bool, for reader: BoundNode, at bottom: Int
+  ) -> Blob {
+    let source = site.blob.layout == layout ? site : reordered(site, to: layout)
+    let blob = Blob(
+      name: source.blob.name, shape: source.blob.shape, layout: layout, hasGradient: wantsGradient,
+      dataRegion: source.blob.dataRegion)
+    source.branches.append((reader, blob))
+    reader.bottoms.append(blob)
+    return blob
+  }
+
+  /// The copy of `site` in `layout`, made once for all readers.
+  private func reordered(_ site: BlobSite, to layout: Layout) -> BlobSite {
+    if let copy = site.copies.first(where: { $0.blob.layout == layout }) { return copy }
+    let node = BoundNode(kind: .reorder, name: site.blob.name, type: "Reorder")
+    let copy = BlobSite(
+      blob: Blob(
+        name: site.blob.name, shape: site.blob.shape, layout: layout, hasGradient: site.blob.hasGradient))
+    node.tops = [copy]
+    let bottom = branch(
+      of: site, in: site.blob.layout, wantsGradient: site.blob.hasGradient, for: node, at: 0)
+    node.backwardReads = []
+    node.run = ReorderRun(engine: engine, bottom: bottom, top: copy.blob)
+    nodes.append(node)
+    site.copies.append(copy)
+    return copy
+  }
+
+  func makeTop(_ index: Int, of node: BoundNode, shape: Shape, in layout: Layout, dataRegion: Region?) -> Blob {
+    let site = node.tops[index]
+    let blob = Blob(
+      name: site.name, shape: shape, layout: layout, hasGradient: site.hasGradient, dataRegion: dataRegion)
+    site.blob = blob
+    return blob
+  }
+}
+
+/// A layer or a reorder with the memory that it touches.
+final class BoundNode {
+  enum Kind: Equatable {
+    case layer(Int)
+    case reorder
+  }
+
+  let kind: Kind
+  let name: String
+  let type: String
+  var run: (any LayerRun)?
+  /// What the bottoms are, before layouts.
+  var sources: [BlobSite] = []
+  var bottomWantsGradient: [Bool] = []
+  /// The branches that the node reads.
+  var bottoms: [Blob] = []
+  var tops: [BlobSite] = []
+  var workspaces: [Region] = []
+  var scratches: [Region] = []
+  /// The data that backward reads; nil for everything.
+  var backwardReads: [Region]?
+  var inPlace: [(bottom: Blob, top: Blob)] = []
+  var runsBackward = false
+
+  init(kind: Kind, name: String, type: String) {
+    self.kind = kind
+    self.name = name
+    self.type = type
+  }
+}
+
+/// A value of the graph, or a reordered copy of one, with its readers.
+final class BlobSite {
+  let name: String
+  let hasGradient: Bool
+  /// Present when the value counts in the objective.
+  let loss: LossTerm?
+  /// Whether the caller writes the gradient.
+  var isFed = false
+  /// Stands in until the producer is bound.
+  var blob: Blob
+  var branches: [(reader: BoundNode, blob: Blob)] = []
+  var copies: [BlobSite] = []
+
+  init(value: Graph.Value) {
+    name = value.name
+    hasGradient = value.hasGradient
+    loss = value.lossWeight == 0 ? nil : LossTerm(name: value.name, weight: value.lossWeight)
+    blob = Blob(name: value.name, shape: value.shape, layout: .plain, hasGradient: value.hasGradient)
+  }
+
+  init(blob: Blob) {
+    name = blob.name
+    hasGradient = blob.hasGradient
+    loss = nil
+    self.blob = blob
+  }
+
+  func pin(gradients: Bool) {
+    blob.dataRegion.root.isPinned = true
+    if gradients { blob.gradientRegion.root.isPinned = true }
+  }
+}
+
+/// A term of the objective: `weight` times the sum of the blob's values.
+package final class LossTerm {
+  /// The blob's name.
+  package let name: String
+  /// Starts as the prototxt's `loss_weight`; task weighting changes it from step to step.
+  package var weight: Float
+
+  init(name: String, weight: Float) {
+    self.name = name
+    self.weight = weight
+  }
+}
+
+/// Copies a blob into another layout, and its gradient back.
+private final class ReorderRun: LayerRun {
+  private let there: any ReorderOp
+  private let back: (any ReorderOp)?
+  private let bottom: Blob
+  private let top: Blob
+
+  init(engine: any Engine, bottom: Blob, top: Blob) {
+    do {
+      there = try engine.reorder(shape: bottom.shape, from: bottom.layout, to: top.layout)
+      back = bottom.hasGradient ? try engine.reorder(shape: bottom.shape, from: top.layout, to: bottom.layout) : nil
+    } catch {
+      preconditionFailure("an engine must be able to reorder between its own layouts: \(error)")
+    }
+    self.bottom = bottom
+    self.top = top
+  }
+
+  func forward() { there.run(from: bottom.data, to: top.data) }
+  func backward() { back?.run(from: top.gradient, to: bottom.gradient) }
+}

@@ -1,0 +1,135 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Tensors
+
+/// A layer's definition: a value with its decoded fields and a shape rule, usable without an engine.
+///
+/// A layer is one file in `Layers` (or `Records`, for data) and one line of that module's catalogue. `init` decodes and
+/// checks the fields that need no shapes, `shapes` infers, `bind` makes the object that runs.
+package protocol Layer: Sendable {
+  /// The `type` in the prototxt.
+  static var type: String { get }
+  static var role: LayerRole { get }
+  /// How many bottoms and tops the layer takes.
+  static var bottomCount: ClosedRange<Int> { get }
+  static var topCount: ClosedRange<Int> { get }
+  /// Small nets around this layer for the sweep tests (gradients, both engines, in place) and its manual page.
+  static var examples: [LayerExample] { get }
+
+  /// - Throws: a `Diagnostic` made by `fields.fault` when a field is missing, out of range or contradicts another.
+  init(_ fields: LayerFields) throws
+
+  /// The shapes of tops and parameters for given bottoms.
+  ///
+  /// - Throws: a `Diagnostic` when the bottoms do not fit, with both shapes in its message.
+  func shapes(of bottoms: [Shape]) throws -> LayerShapes
+
+  /// Whether a gradient can be asked for bottom `index`; labels, indices and masks take none.
+  func takesGradient(bottom index: Int) -> Bool
+
+  func bind(_ binding: LayerBinding) throws -> any LayerRun
+}
+
+extension Layer {
+  package static var role: LayerRole { .transform }
+  package func takesGradient(bottom index: Int) -> Bool { true }
+}
+
+/// What a layer is to the net.
+package enum LayerRole: Sendable {
+  /// Reads records or waits to be fed.
+  case data
+  /// Computes blobs from blobs.
+  case transform
+  /// Its first top is an objective: `loss_weight` is 1 unless given, and the label bottoms take no gradient.
+  case loss
+  /// Its tops tell how good the net is and take no part in training.
+  case metric
+}
+
+/// What `Layer.shapes` infers.
+package struct LayerShapes: Sendable {
+  package var tops: [Shape]
+  package var parameters: [ParameterDefinition]
+
+  package init(tops: [Shape], parameters: [ParameterDefinition] = []) {
+    self.tops = tops
+    self.parameters = parameters
+  }
+}
+
+/// A parameter of a layer before it exists.
+package struct ParameterDefinition: Sendable {
+  /// `weights`, `bias`, `mean`, …: for messages.
+  package var name: String
+  package var shape: Shape
+  package var filler: FillerParameter
+  /// Running statistics are written by the layer itself and never by the solver, whatever `lr_mult` says.
+  package var isStatistic: Bool
+
+  package init(name: String, shape: Shape, filler: FillerParameter, isStatistic: Bool = false) {
+    self.name = name
+    self.shape = shape
+    self.filler = filler
+    self.isStatistic = isStatistic
+  }
+}
+
+/// A layer bound to an engine, blobs and memory. Its functions allocate nothing.
+package protocol LayerRun: AnyObject {
+  /// Computes the tops from the bottoms.
+  func forward() throws
+  /// Overwrites the gradients of those bottoms that have one and adds to those of the parameters that learn.
+  func backward() throws
+}
+
+extension LayerRun {
+  package func backward() throws {}
+}
+
+/// A net for the sweep tests: inputs of given shapes, and the layer as prototxt text with bottoms `in0`, `in1`, …
+package struct LayerExample: Sendable {
+  /// How the values of an input are drawn.
+  package enum Input: Sendable {
+    /// Normal, mean 0, deviation 1.
+    case normal(Shape)
+    /// Normal, but no closer to `away` than 0.1, for functions with a kink there.
+    case normalAway(Shape, from: Float)
+    /// Uniform in a range.
+    case uniform(Shape, ClosedRange<Float>)
+    /// Whole numbers in 0 ..< classes.
+    case labels(Shape, classes: Int)
+    /// All different, at least 0.1 apart: for maxima.
+    case distinct(Shape)
+
+    package var shape: Shape {
+      switch self {
+      case .normal(let s), .normalAway(let s, _), .uniform(let s, _), .labels(let s, _), .distinct(let s): s
+      }
+    }
+  }
+
+  package var name: String
+  package var inputs: [Input]
+  package var prototxt: String
+  package var phase: Phase
+  /// False where the function is not smooth enough for finite differences.
+  package var checksGradient: Bool
+
+  package init(
+    _ name: String, inputs: [Input], _ prototxt: String, phase: Phase = .train, checksGradient: Bool = true
+  ) {
+    self.name = name
+    self.inputs = inputs
+    self.prototxt = prototxt
+    self.phase = phase
+    self.checksGradient = checksGradient
+  }
+}
+
+/// A loss or metric that knows over how many labelled positions its last value was taken, so that several batches can
+/// be averaged rightly.
+package protocol LossRun: LayerRun {
+  var labelledCount: Int { get }
+}

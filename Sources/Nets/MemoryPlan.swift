@@ -1,0 +1,95 @@
+import Tensors
+
+/// The places of all regions of a net in one arena.
+///
+/// Two regions share bytes when no step needs both: the activations that backward does not read, gradients and scratch
+/// all live in the gaps that others leave. The places come from first fit in order of size.
+package struct MemoryPlan {
+  package struct Entry {
+    package let region: Region
+    package let offset: Int
+    /// The first and last step that touch it.
+    package let steps: ClosedRange<Int>
+  }
+
+  package private(set) var entries: [Entry] = []
+  /// The size of the arena.
+  package private(set) var byteCount = 0
+
+  /// Plans for `steps` in their order; `inPlace` are the pairs that the layers allow to share memory, each with the
+  /// step at which the first is read for the last time and the second is written. `pinned` regions get a place even
+  /// when no step touches them.
+  init(steps: [Step], inPlace: [InPlacePair], pinned: [Region]) {
+    for pair in inPlace { MemoryPlan.uniteIfFree(pair, steps) }
+    var lifetimes: [ObjectIdentifier: (region: Region, steps: ClosedRange<Int>)] = [:]
+    for region in pinned {
+      lifetimes[ObjectIdentifier(region.root)] = (region.root, 0...(max(steps.count, 1) - 1))
+    }
+    for (index, step) in steps.enumerated() {
+      for region in step.reads + step.writes {
+        let root = region.root
+        let span = root.isPinned ? 0...(max(steps.count, 1) - 1) : index...index
+        let known = lifetimes[ObjectIdentifier(root)]?.steps ?? span
+        lifetimes[ObjectIdentifier(root)] = (
+          root, min(known.lowerBound, span.lowerBound)...max(known.upperBound, span.upperBound)
+        )
+      }
+    }
+    place(lifetimes.values.filter { !$0.region.isExternal && $0.region.byteCount > 0 })
+  }
+
+  /// A region that may be written over another one at a step.
+  struct InPlacePair {
+    let step: Int
+    let old: Region
+    let new: Region
+  }
+
+  /// Unites the pair unless the old contents are read at a later step, are written again at one, or must be kept.
+  private static func uniteIfFree(_ pair: InPlacePair, _ steps: [Step]) {
+    let old = pair.old.root
+    let new = pair.new.root
+    guard old !== new, !old.isPinned, !new.isPinned, !old.isExternal, !new.isExternal else { return }
+    for index in steps.indices {
+      let step = steps[index]
+      if index > pair.step, step.reads.contains(where: { $0.root === old }) { return }
+      if index > pair.step, step.writes.contains(where: { $0.root === old }) { return }
+      // The new contents must not exist while the old ones are still in use.
+      if index < pair.step, (step.writes + step.reads).contains(where: { $0.root === new }) { return }
+    }
+    let here = steps[pair.step]
+    guard here.reads.filter({ $0.root === old }).count == 1 else { return }
+    new.unite(with: old)
+  }
+
+  private mutating func place(_ regions: [(region: Region, steps: ClosedRange<Int>)]) {
+    let order = regions.sorted {
+      ($0.region.byteCount, -$0.steps.lowerBound, -$0.steps.upperBound)
+        > ($1.region.byteCount, -$1.steps.lowerBound, -$1.steps.upperBound)
+    }
+    for (region, steps) in order {
+      let neighbours = entries.filter { $0.steps.overlaps(steps) }.sorted { $0.offset < $1.offset }
+      var offset = 0
+      for neighbour in neighbours {
+        if offset + region.alignedByteCount <= neighbour.offset { break }
+        offset = max(offset, neighbour.offset + neighbour.region.alignedByteCount)
+      }
+      entries.append(Entry(region: region, offset: offset, steps: steps))
+      byteCount = max(byteCount, offset + region.alignedByteCount)
+    }
+  }
+
+  /// Gives every region of `steps`, and the pinned ones, its place in `memory`.
+  func apply(to steps: [Step], pinned: [Region], memory: Memory) {
+    for entry in entries { entry.region.place(at: memory.base + entry.offset) }
+    for region in steps.flatMap({ $0.reads + $0.writes }) + pinned where !region.root.isExternal {
+      region.followRoot()
+    }
+  }
+}
+
+extension Region {
+  fileprivate var alignedByteCount: Int {
+    (byteCount + Memory.alignment - 1) / Memory.alignment * Memory.alignment
+  }
+}

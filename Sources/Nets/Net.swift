@@ -1,0 +1,175 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Tensors
+
+/// A net that runs: layers bound to an engine, blobs with their places, and the order of its steps.
+package final class Net {
+  package let name: String
+  package let phase: Phase
+  package let engine: any Engine
+  /// The definition that it was built from, all phases: what a snapshot carries.
+  package let source: NetSource
+  package let graph: Graph
+  package let parameterTable: ParameterTable
+  package let clock: NetClock
+  package let forwardSteps: [Step]
+  /// Empty when nothing wants a gradient.
+  package let backwardSteps: [Step]
+  package let memoryPlan: MemoryPlan
+  private let memory: Memory
+  private let sites: [BlobSite]
+  private let runs: [any LayerRun]
+
+  /// Builds the layers of `source` that belong to `options.state`.
+  ///
+  /// - Throws: a `Diagnostic` for the first fault in the definition, with its place.
+  package init(_ source: NetSource, engine: any Engine, catalogue: LayerCatalogue, options: NetOptions) throws {
+    self.source = source
+    self.engine = engine
+    name = source.parameter.name
+    phase = options.state.phase
+    clock = NetClock(seed: options.seed)
+    var graphOptions = options.graph
+    graphOptions.forceBackward = graphOptions.forceBackward || source.parameter.forceBackward
+    graph = try Graph(
+      layers: source.layers(in: options.state), phase: phase, paths: PathSearch(besideFile: source.file),
+      catalogue: catalogue, options: graphOptions)
+    parameterTable = try ParameterTable(graph, sharing: options.sharing?.parameterTable, seed: options.seed)
+    let binder = Binder(engine: engine)
+    try binder.bind(
+      graph, parameters: parameterTable.byLayer, clock: clock, pinsEverything: options.keepsEverything,
+      options: graphOptions)
+    sites = binder.sites
+    runs = binder.nodes.compactMap { $0.kind == .reorder ? nil : $0.run }
+    let schedule = try Schedule(binder.nodes, engine: engine)
+    forwardSteps = schedule.forward
+    backwardSteps = graphOptions.learns || graphOptions.forceBackward ? schedule.backward : []
+    let steps = forwardSteps + backwardSteps
+    let pinned = sites.flatMap { [$0.blob.dataRegion, $0.blob.gradientRegion] }.filter(\.root.isPinned)
+    memoryPlan = MemoryPlan(
+      steps: steps, inPlace: Net.inPlacePairs(binder.nodes, forward: forwardSteps, steps), pinned: pinned)
+    memory = Memory(byteCount: memoryPlan.byteCount)
+    memoryPlan.apply(to: steps, pinned: pinned, memory: memory)
+    try prepare()
+  }
+
+  /// Layers that keep constants in pinned tops write them now that the tops have their places.
+  private func prepare() throws {
+    for case let run as any PreparedRun in runs { try run.prepare() }
+  }
+
+  private static func inPlacePairs(
+    _ nodes: [BoundNode], forward: [Step], _ steps: [Step]
+  ) -> [MemoryPlan.InPlacePair] {
+    var pairs: [MemoryPlan.InPlacePair] = []
+    for (index, node) in nodes.enumerated() {
+      for pair in node.inPlace {
+        pairs.append(.init(step: index, old: pair.bottom.dataRegion, new: pair.top.dataRegion))
+      }
+    }
+    for index in steps.indices.dropFirst(forward.count) where steps[index].kind == .backward {
+      guard let layer = steps[index].layer, let node = nodes.first(where: { $0.layer == layer }) else { continue }
+      for pair in node.inPlace where pair.bottom.hasGradient && pair.top.hasGradient {
+        pairs.append(.init(step: index, old: pair.top.gradientRegion, new: pair.bottom.gradientRegion))
+      }
+    }
+    return pairs
+  }
+
+  // MARK: Running
+
+  /// Computes all blobs from the inputs, and the objective: the sum of the losses times their weights.
+  @discardableResult
+  package func forward() throws -> Float {
+    for step in forwardSteps { try step.run() }
+    clock.pass += 1
+    return objective
+  }
+
+  /// Adds the gradient of the objective to the parameters', after `forward`.
+  package func backward() throws {
+    for step in backwardSteps { try step.run() }
+  }
+
+  package func clearGradients() {
+    for entry in parameterTable.unique { entry.parameter.clearGradient() }
+  }
+
+  /// The sum over the losses of weight times value, from the last forward pass.
+  package var objective: Float {
+    var sum: Float = 0
+    for site in sites {
+      guard let loss = site.loss else { continue }
+      var value: Float = 0
+      for i in 0..<site.blob.count { value += site.blob.values[i] }
+      sum += loss.weight * value
+    }
+    return sum
+  }
+
+  // MARK: Looking in
+
+  /// The terms of the objective with their blobs, in the order of the net.
+  package var losses: [(term: LossTerm, blob: Blob)] {
+    sites.compactMap { site in site.loss.map { ($0, site.blob) } }
+  }
+
+  /// What no layer reads, by name.
+  package var outputs: [Blob] { graph.outputs.map { sites[$0].blob } }
+
+  /// The newest version of a named blob.
+  package func blob(_ name: String) -> Blob? { sites.last { $0.name == name }?.blob }
+
+  /// Each version of the named blob, oldest first.
+  package func versions(of name: String) -> [Blob] { sites.filter { $0.name == name }.map(\.blob) }
+
+  /// The blob that value `index` of the graph became.
+  package func blob(ofValue index: Int) -> Blob { sites[index].blob }
+
+  /// The runs of the layers, in the order of `graph.nodes`.
+  package func run(ofLayer index: Int) -> any LayerRun { runs[index] }
+
+  /// A copy of a blob's values in the order of its shape, whatever its layout.
+  package func values(of blob: Blob) throws -> [Float] { try plainCopy(of: blob, from: blob.data) }
+
+  package func gradients(of blob: Blob) throws -> [Float] { try plainCopy(of: blob, from: blob.gradient) }
+
+  private func plainCopy(of blob: Blob, from memory: UnsafeRawPointer) throws -> [Float] {
+    let reorder = try engine.reorder(shape: blob.shape, from: blob.layout, to: .plain)
+    return [Float](unsafeUninitializedCapacity: blob.count) { buffer, count in
+      if let base = buffer.baseAddress { reorder.run(from: memory, to: base) }
+      count = blob.count
+    }
+  }
+
+  /// Feeds the gradient of an output that is no loss; for nets built with `seedsOutputs`.
+  package func feed(gradient: [Float], of blob: Blob) throws {
+    precondition(gradient.count == blob.count)
+    let reorder = try engine.reorder(shape: blob.shape, from: .plain, to: blob.layout)
+    gradient.withUnsafeBytes { if let base = $0.baseAddress { reorder.run(from: base, to: blob.gradient) } }
+  }
+}
+
+/// How a net is built.
+package struct NetOptions {
+  package var state: NetState
+  package var graph = GraphOptions()
+  /// Of fillers, dropout, shuffles.
+  package var seed: UInt64 = 0
+  /// A net whose parameters are used for the layers of the same names: the training net, for a test net.
+  package var sharing: Net?
+  /// Keeps every blob and gradient to be looked at after a pass, at the price of memory.
+  package var keepsEverything = false
+
+  package init(phase: Phase) {
+    state = NetState()
+    state.phase = phase
+    graph.learns = phase == .train
+  }
+}
+
+/// A run with something to write once, after memory is planned and before the first pass.
+package protocol PreparedRun: LayerRun {
+  func prepare() throws
+}

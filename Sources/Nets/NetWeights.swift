@@ -1,0 +1,107 @@
+import CaffeSchema
+import Diagnostics
+import Tensors
+
+/// What became of a file of weights.
+package struct WeightReport: Sendable {
+  /// Layers of the net that took weights.
+  package var loaded: [String] = []
+  /// Layers of the file with weights that the net has no layer for.
+  package var unused: [String] = []
+  /// Layers of the net with parameters that the file does not hold.
+  package var missing: [String] = []
+}
+
+extension Net {
+  /// Takes over weights by layer name.
+  ///
+  /// - Parameter origin: the file's name, for messages.
+  /// - Throws: `badWeights` when a layer's blobs do not fit, with both shapes; then nothing has been changed.
+  @discardableResult
+  package func load(_ weights: NetParameter, from origin: String) throws -> WeightReport {
+    var report = WeightReport()
+    var copies: [(BlobProto, Parameter)] = []
+    for layer in weights.layer where !layer.blobs.isEmpty {
+      guard let target = graph.nodes.firstIndex(where: { $0.fields.name == layer.name }),
+        !parameterTable.byLayer[target].isEmpty
+      else {
+        report.unused.append(layer.name)
+        continue
+      }
+      try check(layer, fits: target, origin)
+      copies += zip(layer.blobs, parameterTable.byLayer[target])
+      if !report.loaded.contains(layer.name) { report.loaded.append(layer.name) }
+    }
+    for (proto, parameter) in copies {
+      proto.copyValues(to: parameter.values)
+      parameter.touch()
+    }
+    let owners = parameterTable.unique.map(\.layerName)
+    report.missing = owners.indices.filter { $0 == owners.firstIndex(of: owners[$0]) }.map { owners[$0] }
+      .filter { !report.loaded.contains($0) }
+    return report
+  }
+
+  private func check(_ layer: LayerParameter, fits target: Int, _ origin: String) throws {
+    let node = graph.nodes[target]
+    let parameters = parameterTable.byLayer[target]
+    func fault(_ message: String) -> Diagnostic {
+      node.fields.fault(
+        .badWeights, message,
+        notes: [.init("to learn this layer from the start, give it a name that the file does not have")])
+    }
+    guard layer.blobs.count == parameters.count else {
+      throw fault("has \(parameters.count) parameters, but \(origin) holds \(layer.blobs.count) for it")
+    }
+    for (index, (proto, parameter)) in zip(layer.blobs, parameters).enumerated() {
+      let name = node.parameters[index].name
+      guard proto.holds(parameter.shape) else {
+        throw fault("\(name) is \(parameter.shape), but \(origin) holds \(Shape(proto.dims))")
+      }
+      guard proto.valueCount == parameter.count else {
+        throw fault("\(origin) is damaged: \(name) should have \(parameter.count) values and has \(proto.valueCount)")
+      }
+    }
+  }
+
+  /// The whole definition, all phases, with the present values of every parameter: what a `.caffemodel` holds.
+  ///
+  /// - Parameter gradients: adds the gradients as `diff` (`snapshot_diff`).
+  package func snapshot(gradients: Bool = false) -> NetParameter {
+    var snapshot = source.parameter
+    for index in snapshot.layer.indices {
+      guard let node = graph.nodes.firstIndex(where: { $0.fields.name == snapshot.layer[index].name }) else { continue }
+      snapshot.layer[index].blobs = parameterTable.byLayer[node].map { BlobProto($0, gradients: gradients) }
+    }
+    return snapshot
+  }
+}
+
+extension BlobProto {
+  /// A parameter's values, and its gradients when asked.
+  package init(_ parameter: Parameter, gradients: Bool = false) {
+    self.init()
+    shape.dim = parameter.shape.dims.map(Int64.init)
+    data = Array(UnsafeBufferPointer(start: parameter.values, count: parameter.count))
+    if gradients { diff = Array(UnsafeBufferPointer(start: parameter.settledGradients(), count: parameter.count)) }
+  }
+
+  package var valueCount: Int { data.isEmpty ? doubleData.count : data.count }
+
+  /// Whether the shape fits; the old form of four extents fits a shape that it extends with ones in front.
+  package func holds(_ shape: Shape) -> Bool {
+    if dims == shape.dims { return true }
+    guard !hasShape, shape.rank <= 4 else { return false }
+    return dims == [Int](repeating: 1, count: 4 - shape.rank) + shape.dims
+  }
+
+  package func copyValues(to values: UnsafeMutablePointer<Float>) {
+    if data.isEmpty {
+      for (index, value) in doubleData.enumerated() { values[index] = Float(value) }
+    } else {
+      data.withUnsafeBufferPointer { buffer in
+        if let base = buffer.baseAddress { values.update(from: base, count: buffer.count) }
+      }
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import Compute
+import Diagnostics
+import Tensors
+
+/// One piece of work of a net, with the memory that it reads and writes.
+package struct Step {
+  package enum Kind: String, Sendable {
+    case forward, backward
+    /// A blob, or its gradient, into another layout.
+    case reorder, reorderBack
+    /// The gradients of a blob's readers are added.
+    case sum
+    /// The gradient of a loss is its weight.
+    case seed
+    /// A gradient that nobody computes is zero.
+    case zero
+  }
+
+  package let kind: Kind
+  /// Index into the net's layers; for steps between layers, the layer that makes the blob.
+  package let layer: Int?
+  package let name: String
+  package let reads: [Region]
+  package let writes: [Region]
+  package let run: () throws -> Void
+}
+
+/// The order of a net's steps: all layers forward; then, from the losses back, for each blob its gradient and for each
+/// layer its backward.
+struct Schedule {
+  private(set) var forward: [Step] = []
+  private(set) var backward: [Step] = []
+  private let engine: any Engine
+
+  init(_ nodes: [BoundNode], engine: any Engine) throws {
+    self.engine = engine
+    Schedule.settleReorders(nodes)
+    for node in nodes { forward.append(try forwardStep(node)) }
+    for node in nodes.reversed() where node.runsBackward || node.kind != .reorder {
+      for top in node.tops where top.blob.hasGradient { try gather(top, producer: node) }
+      if node.runsBackward { backward.append(try backwardStep(node)) }
+    }
+  }
+
+  /// A reorder runs backward exactly when one of its readers does and wants a gradient.
+  private static func settleReorders(_ nodes: [BoundNode]) {
+    for node in nodes.reversed() where node.kind == .reorder {
+      node.runsBackward = node.tops[0].branches.contains { $0.reader.runsBackward && $0.blob.hasGradient }
+    }
+  }
+
+  private func forwardStep(_ node: BoundNode) throws -> Step {
+    guard let run = node.run else { preconditionFailure("'\(node.name)' is not bound") }
+    return Step(
+      kind: node.kind == .reorder ? .reorder : .forward, layer: node.layer, name: node.name,
+      reads: node.bottoms.map(\.dataRegion),
+      writes: node.tops.map(\.blob.dataRegion) + node.workspaces + node.scratches, run: run.forward)
+  }
+
+  private func backwardStep(_ node: BoundNode) throws -> Step {
+    guard let run = node.run else { preconditionFailure("'\(node.name)' is not bound") }
+    let data = node.backwardReads ?? node.bottoms.map(\.dataRegion) + node.tops.map(\.blob.dataRegion)
+    return Step(
+      kind: node.kind == .reorder ? .reorderBack : .backward, layer: node.layer, name: node.name,
+      reads: data + node.tops.filter(\.blob.hasGradient).map(\.blob.gradientRegion) + node.workspaces,
+      writes: node.bottoms.filter(\.hasGradient).map(\.gradientRegion) + node.scratches, run: run.backward)
+  }
+
+  /// Makes a blob's gradient out of its readers' and, for a loss, its weight.
+  private mutating func gather(_ site: BlobSite, producer: BoundNode) throws {
+    let blob = site.blob
+    var parts = site.branches.filter { $0.reader.runsBackward && $0.blob.hasGradient }.map(\.blob)
+    if let loss = site.loss {
+      let seed = parts.isEmpty ? blob : Blob(name: blob.name, shape: blob.shape, layout: .plain, hasGradient: true)
+      backward.append(
+        Step(kind: .seed, layer: producer.layer, name: site.name, reads: [], writes: [seed.gradientRegion]) {
+          seed.gradients.update(repeating: loss.weight, count: seed.count)
+        })
+      if parts.isEmpty { return }
+      parts.append(seed)
+    }
+    switch parts.count {
+    case 0:
+      guard !site.isFed else { return }
+      let bytes = blob.layout.byteCount(for: blob.shape)
+      backward.append(
+        Step(kind: .zero, layer: producer.layer, name: site.name, reads: [], writes: [blob.gradientRegion]) {
+          blob.gradient.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        })
+    case 1:
+      parts[0].gradientRegion.unite(with: blob.gradientRegion)
+    default:
+      backward.append(try sumStep(parts, into: blob, producer))
+    }
+  }
+
+  private func sumStep(_ parts: [Blob], into blob: Blob, _ producer: BoundNode) throws -> Step {
+    let description = SumDescription(shape: blob.shape, coefficients: parts.map { _ in 1 })
+    let op = try engine.sum(description, bottom: blob.layout)
+    let pointers = PointerList(parts.count)
+    return Step(
+      kind: .sum, layer: producer.layer, name: blob.name, reads: parts.map(\.gradientRegion),
+      writes: [blob.gradientRegion]
+    ) {
+      for (index, part) in parts.enumerated() { pointers[index] = part.gradient }
+      op.forward(bottoms: pointers.base, top: blob.gradient)
+    }
+  }
+}
+
+extension BoundNode {
+  var layer: Int? {
+    if case .layer(let index) = kind { return index }
+    return nil
+  }
+}
+
+/// A fixed array of pointers for ops that take several bottoms.
+package final class PointerList {
+  private let storage: UnsafeMutablePointer<UnsafeMutableRawPointer>
+
+  package init(_ count: Int) {
+    storage = .allocate(capacity: count)
+    storage.initialize(repeating: UnsafeMutableRawPointer(storage), count: count)
+  }
+
+  deinit { storage.deallocate() }
+
+  package var base: UnsafePointer<UnsafeMutableRawPointer> { UnsafePointer(storage) }
+
+  package subscript(index: Int) -> UnsafeMutableRawPointer {
+    get { storage[index] }
+    set { storage[index] = newValue }
+  }
+}
