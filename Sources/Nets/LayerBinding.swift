@@ -107,12 +107,16 @@ package struct LayerDraws {
   /// How many forward passes the net has finished.
   package var pass: Int { clock.pass }
   package var seed: UInt64 { clock.seed }
+  /// Where data layers start; see `NetClock`.
+  package var firstRecord: Int { clock.firstRecord }
 }
 
 /// A net's time: its seed and how many forward passes it has finished. Whoever resumes a run sets `pass`.
 package final class NetClock {
   package let seed: UInt64
   package var pass = 0
+  /// The place in the sequence of records where pass 0 starts.
+  package var firstRecord = 0
 
   package init(seed: UInt64) { self.seed = seed }
 }

@@ -78,11 +78,16 @@ extension Net {
 }
 
 extension BlobProto {
+  /// Values of a shape.
+  package init(values: UnsafePointer<Float>, shape: Shape) {
+    self.init()
+    self.shape.dim = shape.dims.map(Int64.init)
+    data = Array(UnsafeBufferPointer(start: values, count: shape.count))
+  }
+
   /// A parameter's values, and its gradients when asked.
   package init(_ parameter: Parameter, gradients: Bool = false) {
-    self.init()
-    shape.dim = parameter.shape.dims.map(Int64.init)
-    data = Array(UnsafeBufferPointer(start: parameter.values, count: parameter.count))
+    self.init(values: parameter.values, shape: parameter.shape)
     if gradients { diff = Array(UnsafeBufferPointer(start: parameter.settledGradients(), count: parameter.count)) }
   }
 
@@ -103,5 +108,19 @@ extension BlobProto {
         if let base = buffer.baseAddress { values.update(from: base, count: buffer.count) }
       }
     }
+  }
+}
+
+extension NetSource {
+  /// The weights in a `.caffemodel` of either version, in today's form.
+  ///
+  /// - Throws: `unreadableFile` or `badWeights`; a solver state given by mistake is told so.
+  package static func readWeights(_ path: String) throws -> NetParameter {
+    if path.hasSuffix(".solverstate") {
+      throw Diagnostic(
+        .badWeights,
+        "'\(path)' is a solver state, not weights; resume from it with --snapshot, or give the .caffemodel here")
+    }
+    return try NetSource(parameter: readBinary(path, as: NetParameter.self), file: path).parameter
   }
 }

@@ -3,7 +3,7 @@ import Glibc
 /// How a gradient becomes a step: one rule for each solver `type`.
 ///
 /// `apply` handles one parameter: `g` is the gradient, already clipped, averaged and with the decay added; `w` the
-/// values; `h` the rule's history for it, `historyCount` vectors of the same size.
+/// values; `h` the rule's history for it, vectors of the same size.
 package protocol UpdateRule: Sendable {
   /// The `type` in the solver file.
   static var type: String { get }
@@ -13,7 +13,16 @@ package protocol UpdateRule: Sendable {
   /// - Parameter iteration: from 0.
   func apply(
     _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
-    _ h: [UnsafeMutablePointer<Float>])
+    _ h: History)
+}
+
+/// The vectors that a rule keeps for one parameter: one or two; with one, both names mean it.
+package struct History {
+  package let first: UnsafeMutablePointer<Float>
+  package let second: UnsafeMutablePointer<Float>
+
+  /// The part from `offset` on.
+  func from(_ offset: Int) -> History { History(first: first + offset, second: second + offset) }
 }
 
 /// h = momentum h + rate g; w -= h.
@@ -24,9 +33,9 @@ package struct SGD: UpdateRule {
 
   package func apply(
     _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
-    _ h: [UnsafeMutablePointer<Float>]
+    _ h: History
   ) {
-    let v = h[0]
+    let v = h.first
     for i in 0..<count {
       v[i] = momentum * v[i] + rate * g[i]
       w[i] -= v[i]
@@ -43,9 +52,9 @@ package struct Nesterov: UpdateRule {
 
   package func apply(
     _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
-    _ h: [UnsafeMutablePointer<Float>]
+    _ h: History
   ) {
-    let v = h[0]
+    let v = h.first
     for i in 0..<count {
       let next = momentum * v[i] + rate * g[i]
       w[i] -= (1 + momentum) * next - momentum * v[i]
@@ -62,9 +71,9 @@ package struct AdaGrad: UpdateRule {
 
   package func apply(
     _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
-    _ h: [UnsafeMutablePointer<Float>]
+    _ h: History
   ) {
-    let v = h[0]
+    let v = h.first
     for i in 0..<count {
       v[i] += g[i] * g[i]
       w[i] -= rate * g[i] / (v[i].squareRoot() + delta)
@@ -81,9 +90,9 @@ package struct RMSProp: UpdateRule {
 
   package func apply(
     _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
-    _ h: [UnsafeMutablePointer<Float>]
+    _ h: History
   ) {
-    let v = h[0]
+    let v = h.first
     for i in 0..<count {
       v[i] = decay * v[i] + (1 - decay) * g[i] * g[i]
       w[i] -= rate * g[i] / (v[i].squareRoot() + delta)
@@ -101,10 +110,10 @@ package struct AdaDelta: UpdateRule {
 
   package func apply(
     _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
-    _ h: [UnsafeMutablePointer<Float>]
+    _ h: History
   ) {
-    let squares = h[0]
-    let updates = h[1]
+    let squares = h.first
+    let updates = h.second
     for i in 0..<count {
       squares[i] = momentum * squares[i] + (1 - momentum) * g[i] * g[i]
       let update = g[i] * ((updates[i] + delta) / (squares[i] + delta)).squareRoot()
@@ -125,10 +134,10 @@ package struct Adam: UpdateRule {
 
   package func apply(
     _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
-    _ h: [UnsafeMutablePointer<Float>]
+    _ h: History
   ) {
-    let m = h[0]
-    let v = h[1]
+    let m = h.first
+    let v = h.second
     let t = Float(iteration + 1)
     let corrected = rate * ((1 - powf(beta2, t)).squareRoot() / (1 - powf(beta1, t)))
     for i in 0..<count {

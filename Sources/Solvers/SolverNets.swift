@@ -1,0 +1,108 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Nets
+
+/// The nets that a solver names: one to train, any number to test, which use the training net's parameters.
+package struct SolverNets {
+  package let train: Net
+  package let tests: [Net]
+
+  /// - Parameter seed: of fillers, dropout and shuffles.
+  /// - Throws: `badSolver` when nets are missing, given twice, or do not fit `test_iter`; a net's own faults.
+  package init(_ settings: SolverSettings, engine: any Engine, catalogue: LayerCatalogue, seed: UInt64) throws {
+    let solver = settings.parameter
+    var options = NetOptions(phase: .train)
+    options.seed = seed
+    let source = try SolverNets.trainSource(settings)
+    options.state = SolverNets.state(.train, source, solver.hasTrainState ? solver.trainState : nil)
+    train = try Net(source, engine: engine, catalogue: catalogue, options: options)
+
+    let sources = try SolverNets.testSources(settings)
+    var tests: [Net] = []
+    for (index, source) in sources.enumerated() {
+      var options = NetOptions(phase: .test)
+      options.seed = seed
+      options.sharing = train
+      options.state = SolverNets.state(.test, source, solver.testState.isEmpty ? nil : solver.testState[index])
+      tests.append(try Net(source, engine: engine, catalogue: catalogue, options: options))
+    }
+    self.tests = tests
+  }
+
+  /// Phase, then what the net says of its state, then what the solver says.
+  private static func state(_ phase: Phase, _ source: NetSource, _ solver: NetState?) -> NetState {
+    var state = NetState()
+    state.phase = phase
+    for extra in [source.parameter.hasState ? source.parameter.state : nil, solver] {
+      guard let extra else { continue }
+      if extra.hasLevel { state.level = extra.level }
+      state.stage += extra.stage
+    }
+    return state
+  }
+
+  private static func trainSource(_ settings: SolverSettings) throws -> NetSource {
+    let solver = settings.parameter
+    let given = [
+      ("net", solver.hasNet), ("net_param", solver.hasNetParam), ("train_net", solver.hasTrainNet),
+      ("train_net_param", solver.hasTrainNetParam),
+    ].filter(\.1).map(\.0)
+    guard given.count == 1 else {
+      throw Diagnostic(
+        .badSolver,
+        given.isEmpty
+          ? "no net is given; add net: \"FILE.prototxt\""
+          : "only one training net may be given, not \(given.joined(separator: " and "))",
+        at: settings.source.places.location(given.last ?? ""))
+    }
+    if solver.hasTrainNetParam { return try inline(solver.trainNetParam, "train_net_param", settings) }
+    return try solver.hasTrainNet ? file(solver.trainNet, "train_net", settings) : shared(settings)
+  }
+
+  private static func testSources(_ settings: SolverSettings) throws -> [NetSource] {
+    let solver = settings.parameter
+    var sources: [NetSource] = []
+    for (index, param) in solver.testNetParam.enumerated() {
+      sources.append(try inline(param, "test_net_param[\(index)]", settings))
+    }
+    for (index, path) in solver.testNet.enumerated() {
+      sources.append(try file(path, "test_net[\(index)]", settings))
+    }
+    let wanted = solver.testIter.count
+    let hasShared = solver.hasNet || solver.hasNetParam
+    guard sources.count == wanted || (hasShared && sources.count < wanted) else {
+      throw Diagnostic(
+        .badSolver,
+        "\(sources.count) test nets are given, but test_iter \(wanted) times; give it once for each test net",
+        at: settings.source.places.location(wanted > 0 ? "test_iter[0]" : ""))
+    }
+    while sources.count < wanted { sources.append(try shared(settings)) }
+    guard solver.testState.isEmpty || solver.testState.count == sources.count else {
+      throw Diagnostic(
+        .badSolver, "test_state is given \(solver.testState.count) times for \(sources.count) test nets",
+        at: settings.source.places.location("test_state[0]"))
+    }
+    return sources
+  }
+
+  private static func shared(_ settings: SolverSettings) throws -> NetSource {
+    let solver = settings.parameter
+    return try solver.hasNetParam ? inline(solver.netParam, "net_param", settings) : file(solver.net, "net", settings)
+  }
+
+  private static func inline(_ net: NetParameter, _ field: String, _ settings: SolverSettings) throws -> NetSource {
+    try NetSource(parameter: net, places: settings.source.places.scoped(to: field), file: settings.source.file)
+  }
+
+  private static func file(_ path: String, _ field: String, _ settings: SolverSettings) throws -> NetSource {
+    let search = PathSearch(besideFile: settings.source.file)
+    let found = search.candidates(for: path).first(where: fileExists)
+    guard let found else {
+      throw Diagnostic(
+        .unreadableFile, "there is no file '\(path)', neither from the working directory nor beside the solver file",
+        at: settings.source.places.location(field))
+    }
+    return try NetSource.read(path: found)
+  }
+}

@@ -1,0 +1,75 @@
+import Logging
+import Nets
+
+/// The messages of a training run, word for word those that Caffe prints, each with the place in Caffe's sources that
+/// its logs carry.
+package struct TrainingLog: Sendable {
+  private let logger: Logger
+
+  package init(_ logger: Logger) { self.logger = logger }
+
+  package func starting() { say("Starting Optimization", "caffe.cpp", 239) }
+  package func optimizationDone() { say("Optimization Done.", "solver.cpp", 332) }
+  package func stoppedEarly() { say("Optimization stopped early.", "solver.cpp", 305) }
+  package func finished() { say("Optimization Done.", "caffe.cpp", 250) }
+
+  package func solving(_ net: String, policy: String) {
+    say("Solving \(net)", "solver.cpp", 289)
+    say("Learning Rate Policy: \(policy)", "solver.cpp", 290)
+  }
+
+  package func resuming(from path: String) { say("Resuming from \(path)", "caffe.cpp", 242) }
+  package func finetuning(from path: String) { say("Finetuning from \(path)", "caffe.cpp", 160) }
+
+  /// - Parameters:
+  ///   - rate: iterations per second since the last such line.
+  ///   - seconds: the time since then.
+  package func iteration(_ iteration: Int, rate: Double, seconds: Double, display: Int, loss: Float) {
+    say(
+      "Iteration \(iteration) (\(logText(rate)) iter/s, \(logText(seconds))s/\(display) iters), loss = \(logText(loss))",
+      "solver.cpp", 239)
+  }
+
+  package func finalLoss(_ iteration: Int, _ loss: Float) {
+    say("Iteration \(iteration), loss = \(logText(loss))", "solver.cpp", 327)
+  }
+
+  package func rate(_ iteration: Int, _ rate: Float) {
+    say("Iteration \(iteration), lr = \(logText(rate))", "sgd_solver.cpp", 112)
+  }
+
+  package func testing(_ iteration: Int, net: Int) {
+    say("Iteration \(iteration), Testing net (#\(net))", "solver.cpp", 347)
+  }
+
+  package func outputs(_ outputs: [OutputValue], isTest: Bool) {
+    for (index, output) in outputs.enumerated() {
+      let loss =
+        output.lossWeight == 0
+        ? "" : " (* \(logText(output.lossWeight)) = \(logText(output.lossWeight * output.value)) loss)"
+      let kind = isTest ? "    Test" : "    Train"
+      say(
+        "\(kind) net output #\(index): \(output.name) = \(logText(output.value))\(loss)", "solver.cpp",
+        isTest ? 414 : 258)
+    }
+  }
+
+  package func snapshotting(weights: String) {
+    say("Snapshotting to binary proto file \(weights)", "solver.cpp", 464)
+  }
+
+  package func snapshotting(state: String) {
+    say("Snapshotting solver state to binary proto file \(state)", "sgd_solver.cpp", 284)
+  }
+
+  /// Anything that Caffe does not say.
+  package func note(_ message: String) { say(message, "mtl", 0) }
+
+  package func warn(_ message: String) {
+    logger.log(level: .warning, "\(message)", file: "mtl", function: "", line: 0)
+  }
+
+  private func say(_ message: String, _ file: String, _ line: UInt) {
+    logger.log(level: .info, "\(message)", file: file, function: "", line: line)
+  }
+}
