@@ -4,14 +4,27 @@ import Tensors
 /// What an op reads, as plain vectors in the order of their shapes; empty where the op has no such input.
 package struct OpInputs: Sendable {
   package var bottoms: [[Float]]
-  package var weights: [Float] = []
-  package var bias: [Float] = []
+  package var weights: [Float]
+  package var bias: [Float]
   /// Given statistics of a batch norm.
-  package var mean: [Float] = []
-  package var variance: [Float] = []
+  package var mean: [Float]
+  package var variance: [Float]
   /// What C holds before a product.
-  package var initialTop: [Float] = []
+  package var initialTop: [Float]
   package var topGradient: [Float]
+
+  package init(
+    bottoms: [[Float]], weights: [Float] = [], bias: [Float] = [], mean: [Float] = [], variance: [Float] = [],
+    initialTop: [Float] = [], topGradient: [Float]
+  ) {
+    self.bottoms = bottoms
+    self.weights = weights
+    self.bias = bias
+    self.mean = mean
+    self.variance = variance
+    self.initialTop = initialTop
+    self.topGradient = topGradient
+  }
 }
 
 extension OpCase {
