@@ -30,9 +30,12 @@ package struct OpInputs: Sendable {
 extension OpCase {
   /// The same numbers in every run: a stream for each input, keyed by the case's name.
   ///
-  /// Uniform in -1 ..< 1, except: weights are divided by the square root of the number of products in a sum, so that
-  /// tops are about as large as bottoms; bottoms of a small maximum differ by 0.02 at least, and those of a rectifier
-  /// are 0.1 away from 0 at least, so that a small step changes no choice; variances lie in 0.5 ..< 1.5.
+  /// Uniform in -1 ..< 1, except:
+  /// - weights shrink with the square root of the number of products in a sum, so that tops are about as large as
+  ///   bottoms;
+  /// - bottoms of a small maximum differ by 0.02 at least, and those of a rectifier are 0.1 away from 0 at least, so
+  ///   that a small step changes no choice;
+  /// - variances lie in 0.5 ..< 1.5.
   package func inputs() -> OpInputs {
     let bottoms = bottomShapes.enumerated().map { index, shape in
       bottomValues(shape.count, stream("bottom \(index)"))

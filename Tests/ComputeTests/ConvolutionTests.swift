@@ -109,6 +109,64 @@ private func convolution(
       ])
   }
 
+  static let cases = OpCase.small.filter { [.convolution, .deconvolution].contains($0.kind) }
+
+  /// Forward passes against the formula, read off element by element with sums in double precision.
+  @Test(arguments: TestedEngine.allCases, cases)
+  func topsFollowTheFormula(_ engine: TestedEngine, _ opCase: OpCase) throws {
+    guard case .convolution(let description) = opCase.operation else { return }
+    let inputs = opCase.inputs()
+    let expected = formula(description, inputs)
+    expect(try answers(opCase.operation, inputs, on: engine), ["top": expected], tolerance: 1e-5)
+  }
+
+  /// Every bottom element with every tap: where along each axis coarse * stride - pad + tap * dilation = fine, the
+  /// product of bottom and weight goes to the top.
+  private func formula(_ d: ConvolutionDescription, _ inputs: OpInputs) -> [Float] {
+    let coarse = d.isTransposed ? d.bottomExtents : d.topExtents
+    let fine = d.isTransposed ? d.topExtents : d.bottomExtents
+    let (coarsePlane, finePlane, taps) = (coarse.reduce(1, *), fine.reduce(1, *), d.kernel.reduce(1, *))
+    let coarseChannels = d.isTransposed ? d.bottomChannels : d.topChannels
+    let fineChannels = d.isTransposed ? d.topChannels : d.bottomChannels
+    let finePerGroup = fineChannels / d.groups
+    var pairs: [(coarse: Int, fine: Int, tap: Int)] = []
+    for o in 0..<coarsePlane {
+      for t in 0..<taps {
+        let (window, tap) = (coordinates(o, coarse), coordinates(t, d.kernel))
+        let place = fine.indices.map { window[$0] * d.stride[$0] - d.padBefore[$0] + tap[$0] * d.dilation[$0] }
+        guard fine.indices.allSatisfy({ place[$0] >= 0 && place[$0] < fine[$0] }) else { continue }
+        pairs.append((o, fine.indices.reduce(0) { $0 * fine[$1] + place[$1] }, t))
+      }
+    }
+    let topPlane = d.isTransposed ? finePlane : coarsePlane
+    var top = (0..<d.topShape.count).map { d.hasBias ? Double(inputs.bias[$0 / topPlane % d.topChannels]) : 0 }
+    for n in 0..<d.batch {
+      for k in 0..<coarseChannels {
+        for c in 0..<finePerGroup {
+          let coarseStart = (n * coarseChannels + k) * coarsePlane
+          let channel = k / (coarseChannels / d.groups) * finePerGroup + c
+          let fineStart = (n * fineChannels + channel) * finePlane
+          for pair in pairs {
+            let weight = Double(inputs.weights[(k * finePerGroup + c) * taps + pair.tap])
+            let (coarseIndex, fineIndex) = (coarseStart + pair.coarse, fineStart + pair.fine)
+            let (from, to) = d.isTransposed ? (coarseIndex, fineIndex) : (fineIndex, coarseIndex)
+            top[to] += weight * Double(inputs.bottoms[0][from])
+          }
+        }
+      }
+    }
+    return top.map { Float($0) }
+  }
+
+  /// Of element `index` in row-major order.
+  private func coordinates(_ index: Int, _ extents: [Int]) -> [Int] {
+    var rest = index
+    return extents.reversed().map { extent in
+      defer { rest /= extent }
+      return rest % extent
+    }.reversed()
+  }
+
   @Test func fourSpatialAxesAreRefused() {
     let description = ConvolutionDescription(
       batch: 1, bottomChannels: 1, topChannels: 1, bottomExtents: [1, 1, 1, 1], topExtents: [1, 1, 1, 1],

@@ -35,6 +35,30 @@ import Testing
     expect(try answers(.product(product), inputs, on: engine), ["top": [117, 130, 281, 312]])
   }
 
+  static let products = OpCase.small.filter { $0.kind == .product }
+
+  /// Sizes with and without a rest in every blocking, all transposes; sums made here in double precision.
+  @Test(arguments: TestedEngine.allCases, products)
+  func threeNestedLoopsGiveTheSame(_ engine: TestedEngine, _ opCase: OpCase) throws {
+    guard case .product(let product) = opCase.operation else { return }
+    let inputs = opCase.inputs()
+    let (a, b) = (inputs.bottoms[0], inputs.bottoms[1])
+    var expected = inputs.initialTop
+    for i in 0..<product.m {
+      for j in 0..<product.n {
+        var total = 0.0
+        for k in 0..<product.k {
+          let left = product.transposeA ? a[k * product.m + i] : a[i * product.k + k]
+          let right = product.transposeB ? b[j * product.k + k] : b[k * product.n + j]
+          total += Double(left) * Double(right)
+        }
+        let kept = product.beta * expected[i * product.n + j]
+        expected[i * product.n + j] = product.alpha * Float(total) + kept
+      }
+    }
+    expect(try answers(opCase.operation, inputs, on: engine), ["top": expected], tolerance: 1e-5)
+  }
+
   @Test(arguments: TestedEngine.allCases)
   func nothingToAddUp(_ engine: TestedEngine) throws {
     let one: [Float] = [1]
