@@ -9,10 +9,15 @@ final class LoadedBlob {
   /// The way in and out of a layout that is not plain.
   private let crossing: (staging: Memory, fromPlain: any ReorderOp, toPlain: any ReorderOp)?
 
-  init(_ name: String, _ shape: Shape, _ layout: Layout, hasGradient: Bool, engine: any Engine) throws {
+  /// - Parameter other: a blob of the same shape and layout, in whose memory this one lies.
+  init(
+    _ name: String, _ shape: Shape, _ layout: Layout, hasGradient: Bool, engine: any Engine,
+    sharing other: LoadedBlob? = nil
+  ) throws {
     blob = Blob(name: name, shape: shape, layout: layout, hasGradient: hasGradient)
-    dataMemory = Memory(byteCount: blob.dataRegion.byteCount)
-    gradientMemory = Memory(byteCount: blob.gradientRegion.byteCount)
+    dataMemory = other?.dataMemory ?? Memory(byteCount: blob.dataRegion.byteCount)
+    let sharedGradient = other?.blob.hasGradient == true ? other?.gradientMemory : nil
+    gradientMemory = sharedGradient ?? Memory(byteCount: blob.gradientRegion.byteCount)
     blob.dataRegion.place(at: dataMemory.base)
     blob.gradientRegion.place(at: gradientMemory.base)
     crossing =

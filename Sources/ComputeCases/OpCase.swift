@@ -111,6 +111,16 @@ package struct OpCase: Sendable, CustomStringConvertible {
     }
   }
 
+  /// The passes that the op must be able to run with its top in the memory of its first bottom, and its gradient too.
+  package var inPlacePasses: [OpRun.Pass] {
+    switch operation {
+    case .rectifier(let d): d.negativeSlope >= 0 ? [.forward, .backwardData] : [.forward]
+    case .softmax: [.forward, .backwardData]
+    case .sum, .batchNorm: [.forward]
+    default: []
+    }
+  }
+
   /// Multiplications with addition in one pass; 0 for ops whose time is not theirs.
   package var multiplyAdds: Int {
     switch operation {

@@ -4,22 +4,38 @@ import Tensors
 /// What an op reads, as plain vectors in the order of their shapes; empty where the op has no such input.
 package struct OpInputs: Sendable {
   package var bottoms: [[Float]]
-  package var weights: [Float] = []
-  package var bias: [Float] = []
+  package var weights: [Float]
+  package var bias: [Float]
   /// Given statistics of a batch norm.
-  package var mean: [Float] = []
-  package var variance: [Float] = []
+  package var mean: [Float]
+  package var variance: [Float]
   /// What C holds before a product.
-  package var initialTop: [Float] = []
+  package var initialTop: [Float]
   package var topGradient: [Float]
+
+  package init(
+    bottoms: [[Float]], weights: [Float] = [], bias: [Float] = [], mean: [Float] = [], variance: [Float] = [],
+    initialTop: [Float] = [], topGradient: [Float]
+  ) {
+    self.bottoms = bottoms
+    self.weights = weights
+    self.bias = bias
+    self.mean = mean
+    self.variance = variance
+    self.initialTop = initialTop
+    self.topGradient = topGradient
+  }
 }
 
 extension OpCase {
   /// The same numbers in every run: a stream for each input, keyed by the case's name.
   ///
-  /// Uniform in -1 ..< 1, except: weights are divided by the square root of the number of products in a sum, so that
-  /// tops are about as large as bottoms; bottoms of a small maximum differ by 0.02 at least, and those of a rectifier
-  /// are 0.1 away from 0 at least, so that a small step changes no choice; variances lie in 0.5 ..< 1.5.
+  /// Uniform in -1 ..< 1, except:
+  /// - weights shrink with the square root of the number of products in a sum, so that tops are about as large as
+  ///   bottoms;
+  /// - bottoms of a small maximum differ by 0.02 at least, and those of a rectifier are 0.1 away from 0 at least, so
+  ///   that a small step changes no choice;
+  /// - variances lie in 0.5 ..< 1.5.
   package func inputs() -> OpInputs {
     let bottoms = bottomShapes.enumerated().map { index, shape in
       bottomValues(shape.count, stream("bottom \(index)"))

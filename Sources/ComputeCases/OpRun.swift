@@ -27,6 +27,8 @@ package final class OpRun {
 
   package let opCase: OpCase
   package let engine: any Engine
+  /// Whether the top lies in the first bottom's memory.
+  package let isInPlace: Bool
   /// The engine's name for its kernel.
   package internal(set) var implementation = ""
   /// Those that the op has for this case.
@@ -42,10 +44,13 @@ package final class OpRun {
   private var bodies: [Pass: () -> Void] = [:]
   private var buffers: [Memory] = []
 
+  /// In place a run has only those of the op's passes that can run so.
+  ///
   /// - Throws: whatever the engine throws when it cannot make the op.
-  package init(_ opCase: OpCase, on engine: any Engine, offer: Offer = .plain) throws {
+  package init(_ opCase: OpCase, on engine: any Engine, offer: Offer = .plain, isInPlace: Bool = false) throws {
     self.opCase = opCase
     self.engine = engine
+    self.isInPlace = isInPlace
     let learns = opCase.learns
     if let shape = opCase.weightShape { weights = Parameter(shape: shape, learningRateMultiplier: learns ? 1 : 0) }
     if let shape = opCase.biasShape { bias = Parameter(shape: shape, learningRateMultiplier: learns ? 1 : 0) }
@@ -69,7 +74,8 @@ package final class OpRun {
       try LoadedBlob(
         "bottom \(index)", opCase.bottomShapes[index], layout, hasGradient: hasGradients, engine: engine)
     }
-    top = try LoadedBlob("top", opCase.topShape, topLayout, hasGradient: true, engine: engine)
+    top = try LoadedBlob(
+      "top", opCase.topShape, topLayout, hasGradient: true, engine: engine, sharing: isInPlace ? bottoms[0] : nil)
   }
 
   func makePlainBlob(_ name: String, _ shape: Shape) throws -> LoadedBlob {
@@ -84,6 +90,7 @@ package final class OpRun {
   }
 
   func setBody(_ pass: Pass, _ body: @escaping () -> Void) {
+    guard !isInPlace || opCase.inPlacePasses.contains(pass) else { return }
     passes.append(pass)
     bodies[pass] = body
   }
@@ -104,7 +111,11 @@ package final class OpRun {
     for (statistic, values) in [(mean, inputs.mean), (variance, inputs.variance)] {
       if values.isEmpty { statistic?.poisonData() } else { statistic?.setData(values) }
     }
-    if inputs.initialTop.isEmpty { top.poisonData() } else { top.setData(inputs.initialTop) }
+    if !inputs.initialTop.isEmpty {
+      top.setData(inputs.initialTop)
+    } else if !isInPlace {
+      top.poisonData()
+    }
     mask?.poisonData()
     if top.blob.hasGradient { top.setGradient(inputs.topGradient) }
     for buffer in buffers { buffer.base.initializeMemory(as: UInt8.self, repeating: 0xff, count: buffer.byteCount) }

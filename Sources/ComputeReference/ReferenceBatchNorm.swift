@@ -70,11 +70,11 @@ final class ReferenceBatchNorm: BatchNormOp {
     }
   }
 
-  /// E of the formula.
+  /// E of the formula; 0 over no elements.
   @inline(__always)
   private func average(_ channel: Int, _ value: (_ index: Int) -> Double) -> Double {
     var total = 0.0
     forEach(channel) { total += value($0) }
-    return total / Double(batch * plane)
+    return total / Double(max(1, batch * plane))
   }
 }

@@ -16,8 +16,7 @@ final class ReferenceRectifier: RectifierOp {
   }
 
   func forward(bottom: UnsafeRawPointer, top: UnsafeMutableRawPointer) {
-    let from = bottom.floats
-    let to = top.floats
+    let (from, to, slope) = (bottom.floats, top.floats, slope)
     if slope == 0 {
       for i in 0..<count { to[i] = from[i] <= 0 ? 0 : from[i] }
     } else {
@@ -26,7 +25,7 @@ final class ReferenceRectifier: RectifierOp {
   }
 
   func backward(reference: UnsafeRawPointer, topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer) {
-    let (sign, from, to) = (reference.floats, topGradient.floats, bottomGradient.floats)
-    for i in 0..<count { to[i] = sign[i] > 0 ? from[i] : slope * from[i] }
+    let (sign, from, to, slope) = (reference.floats, topGradient.floats, bottomGradient.floats, slope)
+    for i in 0..<count { to[i] = from[i] * (sign[i] > 0 ? 1 : slope) }
   }
 }
