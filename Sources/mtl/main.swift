@@ -1,1 +1,1 @@
-print("mtl")
+MTL.main(arguments: Array(CommandLine.arguments.dropFirst()))

@@ -1,0 +1,68 @@
+import ArgumentParser
+import Diagnostics
+import Glibc
+
+/// The root command.
+struct MTL: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "mtl",
+    abstract: "Trains and runs nets with several tasks, in the file formats of Caffe.",
+    subcommands: [ConvertMultilabelCommand.self]
+  )
+
+  /// How many faults are printed; the rest are counted.
+  private static let shownFaults = 50
+
+  /// Runs a command and ends the process: with 0, with 1 after a fault of the user's files or machine, with 64 after one
+  /// of the command line, with 130 when it was interrupted.
+  static func main(arguments: [String]) -> Never {
+    let legacyFlags = LegacyFlags(flags: ConvertMultilabelCommand.flagNames)
+    do {
+      var command = try parseAsRoot(legacyFlags.normalized(arguments))
+      try command.run()
+      exit(withError: nil)
+    } catch let fault as Diagnostic {
+      show([fault])
+      Glibc.exit(fault.code == .interrupted ? 130 : 1)
+    } catch let faults as DiagnosticList {
+      show(faults.all)
+      Glibc.exit(1)
+    } catch {
+      exit(withError: error)
+    }
+  }
+
+  /// For the checks of options that go beyond parsing. In `validate()` they would come before an unknown option is told.
+  ///
+  /// A `ValidationError` ends the process with the command's usage and 64.
+  static func checkingUsage<Result>(of command: any ParsableCommand.Type, _ check: () throws -> Result) rethrows
+    -> Result
+  {
+    do {
+      return try check()
+    } catch let error as ValidationError {
+      printError("Error: \(error.message)")
+      printError(usageString(for: command))
+      Glibc.exit(64)
+    }
+  }
+
+  /// Prints faults on standard error.
+  static func show(_ faults: [Diagnostic]) {
+    for fault in faults.prefix(shownFaults) { printError(fault.description) }
+    if faults.count > shownFaults { printError("and \(faults.count - shownFaults) more of this kind") }
+  }
+}
+
+/// Prints a line on standard error.
+func printError(_ line: String) {
+  let bytes = Array("\(line)\n".utf8)
+  var rest = bytes[...]
+  while !rest.isEmpty {
+    let count = rest.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    if count < 0 && errno == EINTR { continue }
+    // A closed pipe: nobody reads it.
+    guard count > 0 else { return }
+    rest = rest.dropFirst(count)
+  }
+}
