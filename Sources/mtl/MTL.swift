@@ -7,7 +7,9 @@ struct MTL: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mtl",
     abstract: "Trains and runs nets with several tasks, in the file formats of Caffe.",
-    subcommands: [ConvertMultilabelCommand.self]
+    subcommands: [
+      ConvertMultilabelCommand.self, TrainCommand.self, TestCommand.self, ConformanceCommand.self,
+    ]
   )
 
   /// How many faults are printed; the rest are counted.

@@ -19,12 +19,16 @@ struct ProgressLine {
     isShown = isatty(STDERR_FILENO) == 1
   }
 
-  mutating func update(_ done: Int, of count: Int) {
+  /// - Parameters:
+  ///   - first: what was done before this line began, for the rate.
+  ///   - note: what else is worth telling.
+  mutating func update(_ done: Int, of count: Int, from first: Int = 0, note: String = "") {
     guard isShown else { return }
     let now = ProgressLine.now()
     guard now - lastShown >= 0.1 else { return }
     lastShown = now
-    write(ProgressLine.text(verb, unit: unit, done: done, count: count, seconds: now - start))
+    write(
+      ProgressLine.text(verb, unit: unit, done: done, count: count, from: first, seconds: now - start) + note)
   }
 
   /// Takes the line away, so that other lines can follow.
@@ -38,10 +42,11 @@ struct ProgressLine {
     _ = Glibc.write(STDERR_FILENO, bytes, bytes.count)
   }
 
-  static func text(_ verb: String, unit: String, done: Int, count: Int, seconds: Double) -> String {
+  static func text(_ verb: String, unit: String, done: Int, count: Int, from first: Int = 0, seconds: Double) -> String
+  {
     var text = "\(verb) \(done) of \(count) \(unit)"
-    guard seconds > 0 && done > 0 else { return text }
-    let rate = Double(done) / seconds
+    guard seconds > 0 && done > first else { return text }
+    let rate = Double(done - first) / seconds
     text += rate >= 10 ? ", \(Int(rate))/s" : ", \(Double(Int(rate * 10)) / 10)/s"
     return text + ", \(duration(Double(count - done) / rate)) left"
   }
