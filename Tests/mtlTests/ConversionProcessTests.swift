@@ -5,7 +5,7 @@ import Testing
 @testable import mtl
 
 /// Runs the program itself, for what only a process shows.
-@Suite struct ConversionProcessTests {
+@Suite final class ConversionProcessTests {
   /// Beside the test bundle.
   static let program = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().deletingLastPathComponent()
     .appendingPathComponent("mtl")
@@ -19,6 +19,8 @@ import Testing
     try Data(image.encoded(as: .png)).write(to: folder.appendingPathComponent("a.png"))
     try write(String(repeating: "a.png 1 2.5\n", count: 3000), to: "list.txt")
   }
+
+  deinit { try? FileManager.default.removeItem(at: folder) }
 
   private func write(_ text: String, to name: String) throws {
     try Data(text.utf8).write(to: folder.appendingPathComponent(name))

@@ -17,12 +17,14 @@ struct ConversionTargets {
       let folder = withoutEndingSlashes(folder)
       databases = ["\(folder)/image", "\(folder)/label"]
     }
-    guard Set(databases.map(withoutEndingSlashes)).count == databases.count else {
-      throw Diagnostic(.badArgument, "the databases of images and of labels need different names")
+    if case .folder("") = target { throw Diagnostic(.badArgument, "the folder of the databases has no name") }
+    guard databases.allSatisfy({ !$0.isEmpty }), Set(databases.map(withoutEndingSlashes)).count == databases.count
+    else {
+      throw Diagnostic(.badArgument, "the databases need names, those of images and of labels different ones")
     }
     try ConversionTargets.undoKilledRuns(target, databases)
     for database in databases where exists(database) { try checkIsReplaceable(database, replaces: replaces) }
-    if case .folder(let folder) = target, names(in: folder).allSatisfy({ ["image", "label"].contains($0) }) {
+    if case .folder(let folder) = target, canBeRenamed(withoutEndingSlashes(folder)) {
       // One rename puts both in place.
       staged = [withoutEndingSlashes(folder)]
     } else {
@@ -32,8 +34,7 @@ struct ConversionTargets {
 
   /// Where the databases are while they are built, given where each of `staged` is.
   func building(in folders: [String]) -> [String] {
-    staged.count == databases.count
-      ? folders : databases.map { "\(folders[0])/\($0.hasSuffix("image") ? "image" : "label")" }
+    staged.count == databases.count ? folders : databases.map { folders[0] + $0.dropFirst(staged[0].count) }
   }
 
   /// Before the look at what exists: a killed run may have taken an old database away.
@@ -53,4 +54,16 @@ private func checkIsReplaceable(_ database: String, replaces: Bool) throws {
     throw Diagnostic(
       .existingTarget, "'\(database)' is not replaced, for it is no LMDB or holds other files too; remove it yourself")
   }
+}
+
+/// Whether a folder of that name can be put in place whole: there is none, or it holds the two databases alone. Not so
+/// for links and for places that another disk is mounted at.
+private func canBeRenamed(_ folder: String) -> Bool {
+  let name = folder.split(separator: "/").last
+  if name == nil || name == "." || name == ".." { return false }
+  var status = stat()
+  if lstat(folder, &status) != 0 { return true }
+  var parentStatus = stat()
+  return status.st_mode & S_IFMT == S_IFDIR && stat(parentFolder(of: folder), &parentStatus) == 0
+    && status.st_dev == parentStatus.st_dev && Set(names(in: folder)) == ["image", "label"]
 }

@@ -13,6 +13,8 @@ final class StagedFolders {
     let target: String
     let folder: String
     let lock: Int32
+    /// The folders above it that were not there, innermost first.
+    let parents: [String]
 
     /// Being built.
     var new: String { "\(folder)/new" }
@@ -56,6 +58,7 @@ final class StagedFolders {
   private static func open(_ target: String) throws -> Stage {
     let target = withoutEndingSlashes(target)
     let folder = "\(target).incomplete"
+    let parents = missingParents(of: target)
     try makeFolder(folder)
     let lock = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard lock >= 0 else { throw writeFault(writing: "'\(folder)'", code: errno) }
@@ -64,7 +67,12 @@ final class StagedFolders {
       close(lock)
       throw Diagnostic(.existingTarget, "another run is writing '\(target)' (it builds it in '\(folder)')")
     }
-    return Stage(target: target, folder: folder, lock: lock)
+    return Stage(target: target, folder: folder, lock: lock, parents: parents)
+  }
+
+  private static func missingParents(of path: String) -> [String] {
+    let parent = parentFolder(of: path)
+    return exists(parent) ? [] : [parent] + missingParents(of: parent)
   }
 
   /// Undoes what a killed run had put in place of its targets, unless it had put all; then clears what it built.
@@ -113,9 +121,10 @@ final class StagedFolders {
     letGo()
   }
 
+  /// Folders that something stands in stay.
   private func letGo() {
-    for stage in stages {
-      rmdir(stage.folder)
+    for stage in stages.reversed() {
+      for folder in [stage.folder] + stage.parents { rmdir(folder) }
       close(stage.lock)
     }
     stages = []

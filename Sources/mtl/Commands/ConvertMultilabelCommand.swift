@@ -98,7 +98,7 @@ struct ConvertMultilabelCommand: ParsableCommand {
       case .single(let path): path
       }
     printError(
-      "wrote \(summary.records) records with \(summary.labelCount) labels each to \(targets)"
+      "wrote \(counted(summary.records, "record")) with \(counted(summary.labelCount, "label")) each to \(targets)"
         + (skipped > 0 ? "; left out \(skipped) with faults" : ""))
   }
 
@@ -171,5 +171,7 @@ struct ConvertMultilabelCommand: ParsableCommand {
     return options
   }
 }
+
+private func counted(_ count: Int, _ noun: String) -> String { "\(count) \(noun)\(count == 1 ? "" : "s")" }
 
 extension DatabaseBackend: ExpressibleByArgument {}

@@ -122,6 +122,32 @@ import Testing
     #expect(folder.names(in: "image") == ["data.mdb", "notes.txt"])
   }
 
+  /// Links stay links, and a folder that is there stays that folder, for it may be another disk.
+  @Test func buildsInsideOfFoldersThatAreThere() throws {
+    try folder.write("a.png 1\n", to: "list.txt")
+    try folder.makeFolder("disk")
+    try FileManager.default.createSymbolicLink(atPath: folder("link"), withDestinationPath: "disk")
+    var options = options
+    options.replaces = true
+    for _ in 0..<2 {
+      options.target = .folder(folder("link/"))
+      _ = try ConvertMultilabel(options).run()
+      #expect(folder.names(in: "disk") == ["image", "label"])
+      #expect(try FileManager.default.destinationOfSymbolicLink(atPath: folder("link")) == "disk")
+    }
+  }
+
+  @Test(.enabled(if: SmallDisk.isPossible, "only root may mount the small disk that this needs"))
+  func writesToTheRootOfADisk() throws {
+    try folder.write("a.png 1\n", to: "list.txt")
+    let disk = try SmallDisk()
+    var options = options
+    options.target = .folder(disk.path)
+    options.replaces = true
+    for _ in 0..<2 { _ = try ConvertMultilabel(options).run() }
+    #expect(names(in: disk.path).sorted() == ["image", "label"])
+  }
+
   @Test func cleansUpAfterAnInterruption() throws {
     try folder.write("a.png 1\nb.png 1\nc.png 1\n", to: "list.txt")
     let before = folder.names()
@@ -158,7 +184,8 @@ import Testing
         $0.storage = .file
         $0.size = .init(height: 5, width: 5)
       },
-      { $0.target = .pair(images: "same", labels: "same/") },
+      { $0.target = .pair(images: "same", labels: "same/") }, { $0.target = .pair(images: "", labels: "b") },
+      { $0.target = .folder("") },
     ] as [@Sendable (inout ConversionOptions) -> Void])
   func refusesOptionsThatMakeNoSense(_ change: @Sendable (inout ConversionOptions) -> Void) {
     var options = options

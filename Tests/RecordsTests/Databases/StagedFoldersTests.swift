@@ -30,7 +30,7 @@ import Testing
 
   @Test func leavesNothingWhenDiscarded() throws {
     let folder = try TestFolder()
-    let staged = try StagedFolders(targets: [folder("image"), folder("label")])
+    let staged = try StagedFolders(targets: [folder("a/b/image"), folder("a/label")])
     try fill(staged.folders[0], with: "new")
     staged.discard()
     #expect(folder.names().isEmpty)
