@@ -1,1 +1,113 @@
-/* CKernels */
+/* Loops of the CPU engine in C: the one parallel-for, and vector kernels that are compiled for several instruction sets
+   and chosen at start.
+
+   A kernel works serially on what it is given; whoever calls it cuts the work and runs the pieces with `mtl_parallel`.
+   Vectors are float32 and need no alignment. */
+#ifndef MTL_CKERNELS_H
+#define MTL_CKERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* ---- Threads ---- */
+
+/* Starts the process anew, once, with GOMP_SPINCOUNT set, unless that or OMP_WAIT_POLICY is set already. Returns when
+   there is nothing to do or it cannot be done. To be called before anything else. */
+void mtl_prepare_process(char *const arguments[]);
+
+/* The processors that this process may use. */
+int mtl_processor_count(void);
+
+/* What OpenMP, and with it OMP_NUM_THREADS, allows the process by itself. */
+int mtl_default_thread_count(void);
+
+/* Makes OpenMP work that the calling thread starts (oneDNN's, OpenBLAS's, ours) use `threads` threads. */
+void mtl_use_threads(int threads);
+
+/* Lets the calling thread run parallel regions. In other threads `mtl_parallel` runs serially, since OpenMP would make
+   a second pool for them. */
+void mtl_claim_pool(void);
+
+#define MTL_SWIFT_CALL __attribute__((swiftcall))
+typedef MTL_SWIFT_CALL void (*mtl_range_body)(long from, long to, __attribute__((swift_context)) void *context);
+
+/* The number of pieces that 0 ..< count is cut into. */
+long mtl_piece_count(long count, long grain, long threads);
+
+/* Calls body for each piece, in parallel where possible. A Swift closure is passed as `body` and `context`. */
+MTL_SWIFT_CALL void mtl_parallel(long count, long grain, long threads, mtl_range_body body, void *context);
+
+/* ---- Vectors ---- */
+
+/* y = a x + b y; with b 0 whatever y held does not count. */
+void mtl_axpby(long count, float a, const float *x, float b, float *y);
+/* z = x y */
+void mtl_multiply(long count, const float *x, const float *y, float *z);
+void mtl_exponential(long count, const float *x, float *y);
+void mtl_logarithm(long count, const float *x, float *y);
+double mtl_dot(long count, const float *x, const float *y);
+double mtl_sum(long count, const float *x);
+double mtl_absolute_sum(long count, const float *x);
+bool mtl_is_finite(long count, const float *x);
+/* Rows of y (rows x columns) = bias. */
+void mtl_set_rows(long rows, long columns, const float *bias, float *y);
+/* y = the column sums of x (rows x columns), or adds them to y. */
+void mtl_sum_rows(long rows, long columns, const float *x, bool adds, float *y);
+
+/* y = max(x, 0) + slope min(x, 0) */
+void mtl_rectify(long count, float slope, const float *x, float *y);
+/* dx = dy where reference > 0, slope dy elsewhere. */
+void mtl_rectify_backward(long count, float slope, const float *reference, const float *dy, float *dx);
+
+/* Softmax over the middle axis of outer x channels x inner. Tiles are numbered from 0 to
+   outer * mtl_softmax_tile_count(inner). */
+long mtl_softmax_tile_count(long inner);
+void mtl_softmax(long from_tile, long to_tile, long channels, long inner, const float *x, float *y);
+void mtl_softmax_backward(
+    long from_tile, long to_tile, long channels, long inner, const float *y, const float *dy, float *dx);
+
+/* ---- Images ---- */
+
+/* How the C channels of an image of `positions` elements each lie in memory: in groups of up to `lanes` neighbouring
+   channels; an element of a group follows the one before after `pitch` floats, a group begins `group_stride` floats
+   after the one before, an image `image_stride` floats. `lanes` 1: channels one after the other. A last group that
+   holds fewer channels has `last_lanes` that count. */
+typedef struct {
+  long groups, lanes, last_lanes, pitch, group_stride, image_stride;
+} mtl_channel_order;
+
+typedef struct {
+  /* Depth, height, width; 1 where there is no such axis. */
+  long bottom[3], top[3], kernel[3], stride[3], pad[3];
+  bool excludes_padding;
+  mtl_channel_order bottom_order, top_order;
+} mtl_pooling;
+
+/* Units are (image, group of channels), numbered image by image. `which` keeps for each top element the place of its
+   maximum in the window, counted from 0, and 255 (or -1, where the window has 255 elements or more) for none. It lies
+   like the top; see mtl_pool_which_size. */
+long mtl_pool_which_size(const mtl_pooling *pooling);
+void mtl_pool_max(long from, long to, const mtl_pooling *pooling, const float *bottom, float *top, void *which);
+void mtl_pool_max_backward(
+    long from, long to, const mtl_pooling *pooling, const float *dtop, const void *which, float *dbottom);
+void mtl_pool_average(long from, long to, const mtl_pooling *pooling, const float *bottom, float *top);
+void mtl_pool_average_backward(
+    long from, long to, const mtl_pooling *pooling, const float *dtop, float *dbottom);
+/* The places of the maxima in their planes as numbers, plain, -1 for none; `channels` is the true number. */
+void mtl_pool_mask(long images, long channels, const mtl_pooling *pooling, const void *which, float *mask);
+
+typedef struct {
+  long channels, positions, size;
+  float alpha, beta, k;
+  mtl_channel_order order;
+} mtl_response;
+
+/* Local response normalisation across channels. Units are (image, tile of positions), numbered image by image.
+
+   `mtl_response_tile_count` is the number of tiles to an image, 0 where the channels or the window are too many. */
+long mtl_response_tile_count(const mtl_response *response);
+void mtl_normalize_response(long from, long to, const mtl_response *response, const float *bottom, float *top);
+void mtl_normalize_response_backward(
+    long from, long to, const mtl_response *response, const float *bottom, const float *dtop, float *dbottom);
+
+#endif

@@ -1,0 +1,77 @@
+/* The table of kernels that each instruction set fills. */
+#ifndef MTL_KERNELS_H
+#define MTL_KERNELS_H
+
+#include "CKernels.h"
+
+/* X(return type, name, parameters, arguments) */
+#define MTL_KERNELS(X)                                                                                                 \
+  X(void, axpby, (long count, float a, const float *x, float b, float *y), (count, a, x, b, y))                        \
+  X(void, multiply, (long count, const float *x, const float *y, float *z), (count, x, y, z))                          \
+  X(void, exponential, (long count, const float *x, float *y), (count, x, y))                                          \
+  X(void, logarithm, (long count, const float *x, float *y), (count, x, y))                                            \
+  X(double, dot, (long count, const float *x, const float *y), (count, x, y))                                          \
+  X(double, sum, (long count, const float *x), (count, x))                                                             \
+  X(double, absolute_sum, (long count, const float *x), (count, x))                                                    \
+  X(bool, is_finite, (long count, const float *x), (count, x))                                                         \
+  X(void, set_rows, (long rows, long columns, const float *bias, float *y), (rows, columns, bias, y))                  \
+  X(void, sum_rows, (long rows, long columns, const float *x, bool adds, float *y), (rows, columns, x, adds, y))       \
+  X(void, rectify, (long count, float slope, const float *x, float *y), (count, slope, x, y))                          \
+  X(void, rectify_backward, (long count, float slope, const float *reference, const float *dy, float *dx),             \
+    (count, slope, reference, dy, dx))                                                                                 \
+  X(void, softmax, (long from, long to, long channels, long inner, const float *x, float *y),                          \
+    (from, to, channels, inner, x, y))                                                                                 \
+  X(void, softmax_backward,                                                                                            \
+    (long from, long to, long channels, long inner, const float *y, const float *dy, float *dx),                       \
+    (from, to, channels, inner, y, dy, dx))                                                                            \
+  X(void, pool_max,                                                                                                    \
+    (long from, long to, const mtl_pooling *pooling, const float *bottom, float *top, void *which),                    \
+    (from, to, pooling, bottom, top, which))                                                                           \
+  X(void, pool_max_backward,                                                                                           \
+    (long from, long to, const mtl_pooling *pooling, const float *dtop, const void *which, float *dbottom),            \
+    (from, to, pooling, dtop, which, dbottom))                                                                         \
+  X(void, pool_average, (long from, long to, const mtl_pooling *pooling, const float *bottom, float *top),             \
+    (from, to, pooling, bottom, top))                                                                                  \
+  X(void, pool_average_backward, (long from, long to, const mtl_pooling *pooling, const float *dtop, float *dbottom),  \
+    (from, to, pooling, dtop, dbottom))                                                                                \
+  X(void, normalize_response, (long from, long to, const mtl_response *response, const float *bottom, float *top),               \
+    (from, to, response, bottom, top))                                                                                 \
+  X(void, normalize_response_backward,                                                                                           \
+    (long from, long to, const mtl_response *response, const float *bottom, const float *dtop, float *dbottom),        \
+    (from, to, response, bottom, dtop, dbottom))
+
+#define MTL_MEMBER(result, name, parameters, arguments) result(*name) parameters;
+struct mtl_kernel_table {
+  MTL_KERNELS(MTL_MEMBER)
+};
+#undef MTL_MEMBER
+
+extern const struct mtl_kernel_table mtl_kernels_baseline;
+#if defined(__x86_64__)
+extern const struct mtl_kernel_table mtl_kernels_avx2;
+extern const struct mtl_kernel_table mtl_kernels_avx512;
+#endif
+
+/* Positions to a tile of softmax, and of plain response normalisation. */
+enum { MTL_TILE = 16 };
+
+/* Floats in a buffer of response normalisation, and channels that its plain form looks back on. */
+enum { MTL_RESPONSE_BUFFER = 4096, MTL_RESPONSE_RING = 512 };
+
+/* A row of the buffer: the channels of one position, with room for the window at both ends and for a whole vector after
+   the last group. */
+static inline long mtl_response_row(const mtl_response *r) {
+  return (r->order.groups * r->order.lanes + r->size + 31) / 16 * 16;
+}
+
+/* Positions to a tile. */
+static inline long mtl_response_height(const mtl_response *r) {
+  if (r->order.lanes == 1) return MTL_TILE;
+  long rows = MTL_RESPONSE_BUFFER / mtl_response_row(r);
+  return rows > 64 ? 64 : rows;
+}
+
+/* Whether the place of a maximum in its window needs more than a byte. */
+static inline bool mtl_pool_is_wide(const mtl_pooling *p) { return p->kernel[0] * p->kernel[1] * p->kernel[2] > 255; }
+
+#endif

@@ -1,0 +1,43 @@
+/* What callers need to know before they can run a kernel, and what is not worth vectors. */
+#include "Kernels.h"
+
+long mtl_softmax_tile_count(long inner) { return (inner + MTL_TILE - 1) / MTL_TILE; }
+
+long mtl_response_tile_count(const mtl_response *r) {
+  if (r->order.lanes == 1 && r->size > MTL_RESPONSE_RING) return 0;
+  long height = mtl_response_height(r);
+  return height ? (r->positions + height - 1) / height : 0;
+}
+
+long mtl_pool_which_size(const mtl_pooling *pooling) {
+  return mtl_pool_is_wide(pooling) ? sizeof(int32_t) : sizeof(uint8_t);
+}
+
+/* The place in its plane of element `which` of window `index`. */
+static long place_in_plane(const mtl_pooling *p, long index, long which) {
+  long place = 0, area[3] = {p->top[1] * p->top[2], p->top[2], 1};
+  long window[3] = {p->kernel[1] * p->kernel[2], p->kernel[2], 1};
+  for (int axis = 0; axis < 3; axis++) {
+    long top = index / area[axis] % p->top[axis];
+    long inside = which / window[axis] % p->kernel[axis];
+    place = place * p->bottom[axis] + top * p->stride[axis] - p->pad[axis] + inside;
+  }
+  return place;
+}
+
+void mtl_pool_mask(long images, long channels, const mtl_pooling *p, const void *which, float *mask) {
+  const mtl_channel_order *order = &p->top_order;
+  bool wide = mtl_pool_is_wide(p);
+  long positions = p->top[0] * p->top[1] * p->top[2];
+  for (long image = 0; image < images; image++) {
+    for (long c = 0; c < channels; c++) {
+      long start = image * order->image_stride + c / order->lanes * order->group_stride + c % order->lanes;
+      for (long i = 0; i < positions; i++) {
+        long at = start + i * order->pitch;
+        long place = wide ? ((const int32_t *)which)[at] : ((const uint8_t *)which)[at];
+        bool none = place == (wide ? -1 : 255);
+        *mask++ = none ? -1 : (float)place_in_plane(p, i, place);
+      }
+    }
+  }
+}

@@ -1,0 +1,150 @@
+import CDNNL
+import Compute
+import Tensors
+
+/// Convolution and transposed convolution by oneDNN.
+final class CPUConvolution: ConvolutionOp {
+  let bottomLayout: Layout
+  let topLayout: Layout
+  let scratchByteCount: Int
+  let implementation: String
+  private let forwardPass: Primitive
+  private let forwardWeights: PackedWeights
+  private let backwardDataPass: Primitive?
+  private let backwardDataWeights: PackedWeights?
+  private let parameters: ConvolutionGradients?
+
+  init(_ description: ConvolutionDescription, policy: ConvolutionPolicy, dnnl: OneDNN, vectors: any VectorOps) throws {
+    let convolution = mtl_convolution(description)
+    let choice = try ConvolutionChoice.make(description, convolution, policy: policy, dnnl: dnnl)
+    func packing(_ primitive: Primitive, adds: Bool = false) throws -> Primitive? {
+      let created = try dnnl.primitive("a copy of weights for \(primitive.implementation)") { result, dnnl in
+        withUnsafePointer(to: convolution) {
+          mtl_convolution_weights_create(result, dnnl, $0, primitive.handle, adds)
+        }
+      }
+      try created?.build()
+      return created
+    }
+    bottomLayout = Layout(choice.bottom, description.bottomShape)
+    topLayout = Layout(choice.top, description.topShape)
+    forwardPass = choice.forward
+    try forwardPass.build()
+    forwardWeights = PackedWeights(packing: try packing(forwardPass))
+    backwardDataPass = choice.backwardData
+    try backwardDataPass?.build()
+    backwardDataWeights = try backwardDataPass.map { PackedWeights(packing: try packing($0)) }
+    parameters = try choice.backwardWeights.map {
+      try $0.build()
+      return ConvolutionGradients(
+        description, pass: $0, overwriting: try packing($0), adding: try packing($0, adds: true), vectors: vectors)
+    }
+    scratchByteCount = max(
+      forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
+      parameters?.scratchByteCount ?? 0)
+    implementation = CPUConvolution.name(choice)
+  }
+
+  /// One name when all directions have the same.
+  private static func name(_ choice: ConvolutionChoice) -> String {
+    let names = [choice.forward, choice.backwardData, choice.backwardWeights].compactMap { $0?.implementation }
+    return names.allSatisfy { $0 == names[0] } ? names[0] : names.joined(separator: ", ")
+  }
+
+  func forward(
+    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    forwardPass.set(MTL_SOURCE, bottom)
+    forwardPass.set(MTL_WEIGHTS, forwardWeights.pointer(weights))
+    if let bias { forwardPass.set(MTL_BIAS, UnsafeRawPointer(bias.values)) }
+    forwardPass.set(MTL_DESTINATION, top)
+    forwardPass.set(MTL_SCRATCH, scratch)
+    forwardPass.run()
+  }
+
+  func backwardData(
+    topGradient: UnsafeRawPointer, weights: Parameter, bottomGradient: UnsafeMutableRawPointer,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    guard let backwardDataPass, let backwardDataWeights else {
+      preconditionFailure("the op was made without a bottom gradient")
+    }
+    backwardDataPass.set(MTL_DESTINATION_GRADIENT, topGradient)
+    backwardDataPass.set(MTL_WEIGHTS, backwardDataWeights.pointer(weights))
+    backwardDataPass.set(MTL_SOURCE_GRADIENT, bottomGradient)
+    backwardDataPass.set(MTL_SCRATCH, scratch)
+    backwardDataPass.run()
+  }
+
+  func backwardParameters(
+    bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    guard let parameters else { preconditionFailure("the op was made without learning") }
+    parameters.add(bottom: bottom, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch)
+  }
+}
+
+/// Adds the gradients of weights and bias to what their parameters hold.
+private final class ConvolutionGradients {
+  let scratchByteCount: Int
+  private let pass: Primitive
+  /// Copies the gradient from the primitive's form to the parameter's; nil when they are the same.
+  private let overwriting: Primitive?
+  private let adding: Primitive
+  private let copyScratch: Memory
+  private let vectors: any VectorOps
+  /// Where in the scratch memory the gradients are; the primitive's own comes first.
+  private let weightsOffset: Int
+  private let biasOffset: Int
+
+  init(
+    _ description: ConvolutionDescription, pass: Primitive, overwriting: Primitive?, adding: Primitive?,
+    vectors: any VectorOps
+  ) {
+    guard let adding else { preconditionFailure("adding is never nothing to do") }
+    self.pass = pass
+    self.overwriting = overwriting
+    self.adding = adding
+    self.vectors = vectors
+    func aligned(_ byteCount: Int) -> Int { (byteCount + Memory.alignment - 1) / Memory.alignment * Memory.alignment }
+    weightsOffset = aligned(pass.byteCount(MTL_SCRATCH))
+    biasOffset = weightsOffset + aligned(pass.byteCount(MTL_WEIGHTS_GRADIENT))
+    scratchByteCount = biasOffset + pass.byteCount(MTL_BIAS_GRADIENT)
+    copyScratch = Memory(
+      byteCount: max(adding.byteCount(MTL_SCRATCH), overwriting?.byteCount(MTL_SCRATCH) ?? 0))
+    adding.set(MTL_SCRATCH, copyScratch.base)
+    overwriting?.set(MTL_SCRATCH, copyScratch.base)
+  }
+
+  func add(
+    bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    let ownGradient = scratch + weightsOffset
+    let biasGradient = scratch + biasOffset
+    // Straight into the parameter when there is nothing to convert and nothing to add to.
+    let isStraight = overwriting == nil && weights.isLearned && weights.gradientIsClear
+    pass.set(MTL_SOURCE, bottom)
+    pass.set(MTL_DESTINATION_GRADIENT, topGradient)
+    pass.set(MTL_WEIGHTS_GRADIENT, isStraight ? UnsafeMutableRawPointer(weights.gradients) : ownGradient)
+    pass.set(MTL_BIAS_GRADIENT, biasGradient)
+    pass.set(MTL_SCRATCH, scratch)
+    pass.run()
+    if weights.isLearned {
+      weights.accumulate { gradients, overwrite in
+        if isStraight { return }
+        let copy = overwrite ? overwriting ?? adding : adding
+        copy.set(MTL_FROM, UnsafeRawPointer(ownGradient))
+        copy.set(MTL_TO, UnsafeMutableRawPointer(gradients))
+        copy.run()
+      }
+    }
+    if let bias, bias.isLearned {
+      bias.accumulate { gradients, overwrite in
+        vectors.axpby(bias.count, 1, biasGradient.floats, overwrite ? 0 : 1, gradients)
+      }
+    }
+  }
+}

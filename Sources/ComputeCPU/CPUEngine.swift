@@ -1,0 +1,126 @@
+import CDNNL
+import COpenBLAS
+import CKernels
+import Compute
+import Diagnostics
+import Tensors
+
+/// The fast engine: oneDNN's convolutions and normalisations, OpenBLAS' and oneDNN's products, and kernels of our own
+/// where those libraries are slower or do not compute what the format asks for.
+///
+/// An engine and its ops belong to one thread at a time. The thread that makes the engine owns the thread pool; see
+/// `ThreadPool`.
+package final class CPUEngine: Engine {
+  package let name = "cpu"
+  package let vectors: any VectorOps
+  let pool: ThreadPool
+  let dnnl: OneDNN
+  let convolutionPolicy: ConvolutionPolicy
+
+  /// - Parameter threads: all that OpenMP allows (`OMP_NUM_THREADS`, else one to a processor) when nil.
+  /// - Throws: `badArgument` for a number of threads that cannot be; `machine` when oneDNN cannot be used.
+  package init(threads: Int? = nil, convolutions: ConvolutionPolicy = .direct) throws {
+    let threads = threads ?? Int(mtl_default_thread_count())
+    guard (1...1024).contains(threads) else {
+      throw Diagnostic(.badArgument, "\(threads) threads: use 1 to 1024")
+    }
+    pool = ThreadPool(count: threads)
+    vectors = VectorFunctions(pool: pool)
+    dnnl = try OneDNN(pool: pool)
+    convolutionPolicy = convolutions
+  }
+
+  package var threadCount: Int { pool.count }
+
+  /// Gives waiting threads a short patience, by starting the process anew once with `GOMP_SPINCOUNT` in its environment
+  /// unless that or `OMP_WAIT_POLICY` is there already. To be called first of all by a program that computes.
+  ///
+  /// libgomp's own setting makes a waiting thread spin for milliseconds; where other processes want the same processors,
+  /// parallel loops then take up to a thousand times longer.
+  package static func prepareProcess() { mtl_prepare_process(CommandLine.unsafeArgv) }
+
+  package func parallel(_ count: Int, grain: Int, _ body: (_ from: Int, _ to: Int) -> Void) {
+    pool.run(count, grain: grain, body)
+  }
+
+  /// oneDNN's product is the faster one, except for transposed B with a long inner axis (an inner product's forward
+  /// pass: 32 x 9216 x 4096 takes it 62 ms and OpenBLAS 27), and for nothing to add up, which it skips.
+  package func multiply(
+    _ description: MatrixProduct, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>
+  ) {
+    let d = description
+    let (lda, ldb) = (max(1, d.transposeA ? d.m : d.k), max(1, d.transposeB ? d.k : d.n))
+    pool.use()
+    if d.transposeB || d.k == 0 {
+      cblas_sgemm(
+        CblasRowMajor, d.transposeA ? CblasTrans : CblasNoTrans, d.transposeB ? CblasTrans : CblasNoTrans, Int32(d.m),
+        Int32(d.n), Int32(d.k), d.alpha, a, Int32(lda), b, Int32(ldb), d.beta, c, Int32(max(1, d.n)))
+    } else {
+      let status = mtl_dnnl_sgemm(
+        d.transposeA, false, Int64(d.m), Int64(d.n), Int64(d.k), d.alpha, a, Int64(lda), b, Int64(ldb), d.beta, c,
+        Int64(max(1, d.n)))
+      precondition(status == 0, "oneDNN: \(String(cString: mtl_dnnl_message(status)))")
+    }
+  }
+
+  package func reorder(shape: Shape, from: Layout, to: Layout) throws -> any ReorderOp {
+    from == to
+      ? CPUCopy(byteCount: from.byteCount(for: shape), pool: pool)
+      : try CPUReorder(shape: shape, from: from.format, to: to.format, dnnl: dnnl)
+  }
+
+  /// - Throws: `unsupported` for more than three spatial axes.
+  package func convolution(_ description: ConvolutionDescription) throws -> any ConvolutionOp {
+    try requireSpatialAxes(description.kernel.count, "a convolution")
+    return try CPUConvolution(description, policy: convolutionPolicy, dnnl: dnnl, vectors: vectors)
+  }
+
+  package func innerProduct(_ description: InnerProductDescription) throws -> any InnerProductOp {
+    CPUInnerProduct(description, engine: self)
+  }
+
+  /// - Throws: `unsupported` for more than three spatial axes.
+  package func pooling(_ description: PoolingDescription, bottom: Layout) throws -> any PoolingOp {
+    try requireSpatialAxes(description.kernel.count, "a pooling")
+    return CPUPooling(description, format: bottom.format, pool: pool)
+  }
+
+  package func rectifier(_ description: RectifierDescription, layout: Layout) throws -> any RectifierOp {
+    CPURectifier(description, layout: layout, pool: pool)
+  }
+
+  /// - Throws: `unsupported` for a window of more channels than the kernel holds.
+  package func localResponse(_ description: LocalResponseDescription, bottom: Layout) throws -> any LocalResponseOp {
+    try CPULocalResponse(description, bottom: bottom, pool: pool)
+  }
+
+  package func batchNorm(_ description: BatchNormDescription, bottom: Layout) throws -> any BatchNormOp {
+    try CPUBatchNorm(description, bottom: bottom, dnnl: dnnl)
+  }
+
+  package func sum(_ description: SumDescription, bottom: Layout) throws -> any SumOp {
+    CPUSum(description, layout: bottom, pool: pool)
+  }
+
+  package func concat(_ description: ConcatDescription, bottoms: [Layout]) throws -> any ConcatOp {
+    CPUConcat(description, bottoms: bottoms, pool: pool)
+  }
+
+  package func softmax(_ description: SoftmaxDescription) throws -> any SoftmaxOp {
+    CPUSoftmax(description, pool: pool)
+  }
+
+  private func requireSpatialAxes(_ count: Int, _ what: String) throws {
+    guard (1...3).contains(count) else {
+      throw Diagnostic(.unsupported, "\(what) over \(count) spatial axes; 1 to 3 are possible")
+    }
+  }
+}
+
+extension UnsafeRawPointer {
+  var floats: UnsafePointer<Float> { assumingMemoryBound(to: Float.self) }
+}
+
+extension UnsafeMutableRawPointer {
+  var floats: UnsafeMutablePointer<Float> { assumingMemoryBound(to: Float.self) }
+}
