@@ -1,5 +1,6 @@
 import ArgumentParser
 import Compute
+import ComputeCPU
 import ComputeReference
 import Layers
 import Nets
@@ -22,9 +23,14 @@ struct EngineOptions: ParsableArguments {
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
   }
 
+  /// To be called before a command prints anything: it may start the process anew with another environment.
+  func prepareProcess() {
+    if engine == .cpu { CPUEngine.prepareProcess() }
+  }
+
   func makeEngine() throws -> any Engine {
     switch engine {
-    case .cpu: ReferenceEngine()
+    case .cpu: try CPUEngine(threads: threads)
     case .reference: ReferenceEngine()
     }
   }
