@@ -1,5 +1,6 @@
 import ArgumentParser
 import Compute
+import ComputeCPU
 import ComputeReference
 import Layers
 import Nets
@@ -24,7 +25,7 @@ struct EngineOptions: ParsableArguments {
 
   func makeEngine() throws -> any Engine {
     switch engine {
-    case .cpu: ReferenceEngine()
+    case .cpu: try CPUEngine(threads: threads)
     case .reference: ReferenceEngine()
     }
   }
