@@ -31,6 +31,13 @@ struct ClassLabels: Sendable {
     }
   }
 
+  /// One label for each record, whose further axes are all classes.
+  init(_ fields: LayerFields, ofRecords bottoms: [Shape]) throws {
+    guard bottoms[0].rank >= 1 else { throw fields.fault(.badShape, "the scores have no axis of records") }
+    let scores = Shape([bottoms[0][0], bottoms[0].count(1...)])
+    try self.init(fields, scores: scores, labels: bottoms[1], axis: 1, ignored: nil)
+  }
+
   /// The class at a position, or nil when it is not labelled.
   ///
   /// - Throws: `badRecord` when the label is no class.

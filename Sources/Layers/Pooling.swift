@@ -4,7 +4,7 @@ import Diagnostics
 import Nets
 import Tensors
 
-/// Maximum or average over windows of N x C x H x W.
+/// Maximum, average or a random value (STOCHASTIC, see `StochasticPooling`) of windows of N x C x H x W.
 ///
 /// H' = (H + 2 pad - kernel) / stride + 1, rounded up (`round_mode: FLOOR` rounds down); with padding, a last window
 /// that would start in the far padding is left out. A second top of MAX holds the position of each maximum in its
@@ -37,8 +37,8 @@ package struct Pooling: Layer {
     if param.hasPad, param.hasPadH || param.hasPadW {
       throw fields.fault("give either pad or pad_h and pad_w", at: "pooling_param.pad")
     }
-    guard param.pool != .stochastic else {
-      throw fields.fault(.unsupported, "pool: STOCHASTIC is not supported", at: "pooling_param.pool")
+    guard param.pool != .stochastic || (param.pad == 0 && param.padH == 0 && param.padW == 0) else {
+      throw fields.fault("pool: STOCHASTIC goes without padding", at: "pooling_param.pad")
     }
     guard fields.parameter.top.count == 1 || param.pool == .max else {
       throw fields.fault("only MAX has a second top, the positions of the maxima", at: "top[1]")
@@ -83,22 +83,30 @@ package struct Pooling: Layer {
     }
     return PoolingDescription(
       method: param.pool == .max ? .max : .average, batch: bottom[0], channels: bottom[1], bottomExtents: extents,
-      topExtents: (0...1).map { topExtent(extents[$0], kernel[$0], stride[$0], pad[$0], anyPad: pad != [0, 0]) },
+      topExtents: Pooling.topExtents(extents, kernel: kernel, stride: stride, pad: pad, mode: param.roundMode),
       kernel: kernel, stride: stride, pad: pad)
   }
 
-  private func topExtent(_ extent: Int, _ kernel: Int, _ stride: Int, _ pad: Int, anyPad: Bool) -> Int {
-    let span = extent + 2 * pad - kernel
-    var count = (param.roundMode == .ceil ? (span + stride - 1) / stride : span / stride) + 1
-    if anyPad, (count - 1) * stride >= extent + pad { count -= 1 }
-    return count
+  /// The number of windows on each axis.
+  static func topExtents(
+    _ extents: [Int], kernel: [Int], stride: [Int], pad: [Int], mode: PoolingParameter.RoundMode
+  ) -> [Int] {
+    extents.indices.map { axis in
+      let span = extents[axis] + 2 * pad[axis] - kernel[axis]
+      var count = (mode == .ceil ? (span + stride[axis] - 1) / stride[axis] : span / stride[axis]) + 1
+      if pad != [0, 0], (count - 1) * stride[axis] >= extents[axis] + pad[axis] { count -= 1 }
+      return count
+    }
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     var description = try description(of: binding.bottomShapes[0])
     description.bottomGradient = binding.wantsGradient(0)
     description.wantsMask = binding.topShapes.count > 1
-    let op = try binding.engine.pooling(description, bottom: binding.bottomLayout(0))
+    let op: any PoolingOp =
+      param.pool == .stochastic
+      ? StochasticPooling(description, binding)
+      : try binding.engine.pooling(description, bottom: binding.bottomLayout(0))
     let bottom = binding.bottom(0, in: op.bottomLayout)
     let top = binding.top(0, in: op.topLayout)
     let mask = description.wantsMask ? binding.top(1) : nil
@@ -133,6 +141,12 @@ package struct Pooling: Layer {
     }
 
     func backward() {
+      // The positions take no gradient.
+      guard top.hasGradient else {
+        bottom.gradient.initializeMemory(
+          as: UInt8.self, repeating: 0, count: bottom.layout.byteCount(for: bottom.shape))
+        return
+      }
       op.backward(
         topGradient: top.gradient, bottomGradient: bottom.gradient, workspace: workspace.pointer,
         scratch: scratch.pointer)
@@ -148,6 +162,14 @@ package struct Pooling: Layer {
     example("average with padding", [2, 3, 6, 7], "pool: AVE kernel_size: 3 stride: 2 pad: 1"),
     example("global average", [2, 3, 4, 5], "pool: AVE global_pooling: true"),
     example("rounded down", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 round_mode: FLOOR"),
+    LayerExample(
+      "max with its positions", inputs: [.distinct([2, 2, 4, 4])],
+      """
+      layer { name: "pool" type: "Pooling" bottom: "in0" top: "pool" top: "mask"
+        pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+      """),
+    stochastic("random in training", .train),
+    stochastic("weighted average in testing", .test),
   ]
 
   private static func example(_ name: String, _ shape: Shape, _ param: String) -> LayerExample {
@@ -156,5 +178,14 @@ package struct Pooling: Layer {
       """
       layer { name: "pool" type: "Pooling" bottom: "in0" top: "pool" pooling_param { \(param) } }
       """)
+  }
+
+  private static func stochastic(_ name: String, _ phase: Phase) -> LayerExample {
+    LayerExample(
+      name, inputs: [.uniform([2, 3, 5, 6], 0.1...1)],
+      """
+      layer { name: "pool" type: "Pooling" bottom: "in0" top: "pool"
+        pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 } }
+      """, phase: phase, checksGradient: phase == .test)
   }
 }

@@ -19,39 +19,16 @@ package struct Scale: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.scaleParam
-    guard param.numAxes >= -1 else {
-      throw fields.fault("num_axes must be -1 (all) or more; it is \(param.numAxes)", at: "scale_param.num_axes")
-    }
   }
 
   private var isLearned: Bool { fields.parameter.bottom.count == 1 }
 
-  /// The bottom as outer x scale x inner, and the scale's shape.
-  private func extents(_ bottoms: [Shape]) throws -> (outer: Int, scale: Shape, inner: Int) {
-    let bottom = bottoms[0]
-    let scale: Shape
-    var axis = 0
-    if isLearned {
-      axis = param.numAxes == 0 ? 0 : try bottom.canonicalAxis(Int(param.axis))
-      let end = param.numAxes == -1 ? bottom.rank : axis + Int(param.numAxes)
-      guard end <= bottom.rank else {
-        throw fields.fault(
-          .badShape, "the scale's \(param.numAxes) axes from axis \(axis) on reach beyond the bottom \(bottom)",
-          at: "scale_param.num_axes")
-      }
-      scale = Shape(Array(bottom.dims[axis..<end]))
-    } else {
-      scale = bottoms[1]
-      axis = scale.rank == 0 ? 0 : try bottom.canonicalAxis(Int(param.axis))
-      guard axis + scale.rank <= bottom.rank, Array(bottom.dims[axis..<(axis + scale.rank)]) == scale.dims else {
-        throw fields.fault(.badShape, "the scale \(scale) does not fit the bottom \(bottom) from axis \(axis) on")
-      }
-    }
-    return (bottom.count(..<axis), scale, bottom.count((axis + scale.rank)...))
+  private func repetition(_ bottoms: [Shape]) throws -> Repetition {
+    try Repetition("scale", fields, bottoms: bottoms, axis: Int(param.axis), numAxes: Int(param.numAxes))
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    let scale = try extents(bottoms).scale
+    let scale = try repetition(bottoms).shape
     var one = FillerParameter()
     one.value = 1
     var parameters: [ParameterDefinition] = []
@@ -63,7 +40,7 @@ package struct Scale: Layer {
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    let (outer, scale, inner) = try extents(binding.bottomShapes)
+    let repetition = try repetition(binding.bottomShapes)
     let bottom = binding.bottom(0)
     let factor = isLearned ? nil : binding.bottom(1)
     let top = binding.top(0)
@@ -73,8 +50,7 @@ package struct Scale: Layer {
     binding.allowInPlace(bottom, top)
     return Run(
       binding.engine, bottom, factor, top, scale: isLearned ? binding.parameters[0] : nil,
-      bias: param.biasTerm ? binding.parameters.last : nil, outer: outer, count: scale.count, inner: inner,
-      learns: binding.learns)
+      bias: param.biasTerm ? binding.parameters.last : nil, repetition, learns: binding.learns)
   }
 
   private final class Run: LayerRun {
@@ -84,14 +60,12 @@ package struct Scale: Layer {
     private let top: Blob
     private let scale: Parameter?
     private let bias: Parameter?
-    private let outer: Int
-    private let count: Int
-    private let inner: Int
+    private let repetition: Repetition
     private let learns: [Bool]
 
     init(
       _ engine: any Engine, _ bottom: Blob, _ factor: Blob?, _ top: Blob, scale: Parameter?, bias: Parameter?,
-      outer: Int, count: Int, inner: Int, learns: [Bool]
+      _ repetition: Repetition, learns: [Bool]
     ) {
       self.engine = engine
       self.bottom = bottom
@@ -99,9 +73,7 @@ package struct Scale: Layer {
       self.top = top
       self.scale = scale
       self.bias = bias
-      self.outer = outer
-      self.count = count
-      self.inner = inner
+      self.repetition = repetition
       self.learns = learns
     }
 
@@ -112,7 +84,8 @@ package struct Scale: Layer {
       let y = top.values
       let s = scales
       let b = bias?.values
-      engine.parallel(outer * count, grain: max(1, 4096 / max(1, inner))) { [count, inner] from, to in
+      engine.parallel(repetition.outer * repetition.count, grain: repetition.rowGrain) { [repetition] from, to in
+        let (count, inner) = (repetition.count, repetition.inner)
         for row in from..<to {
           let factor = s[row % count]
           let shift = b?[row % count] ?? 0
@@ -123,36 +96,29 @@ package struct Scale: Layer {
 
     func backward() {
       let dy = top.gradients
-      if let bias, learns[learns.count - 1] { bias.accumulate { addSums($0, overwrite: $1) { Double(dy[$0]) } } }
+      if let bias, learns[learns.count - 1] {
+        bias.accumulate { sums, isFirst in
+          repetition.addSums(engine, sums, overwrite: isFirst) { Double(dy[$0]) }
+        }
+      }
       // The bottom's gradient comes last: it may lie where the top's does.
       if let scale, learns[0] {
         let x = bottom.values
-        scale.accumulate { addSums($0, overwrite: $1) { Double(dy[$0]) * Double(x[$0]) } }
+        scale.accumulate { sums, isFirst in
+          repetition.addSums(engine, sums, overwrite: isFirst) { Double(dy[$0]) * Double(x[$0]) }
+        }
       } else if let factor, factor.hasGradient {
         let x = bottom.values
-        addSums(factor.gradients, overwrite: true) { Double(dy[$0]) * Double(x[$0]) }
+        repetition.addSums(engine, factor.gradients, overwrite: true) { Double(dy[$0]) * Double(x[$0]) }
       }
       guard bottom.hasGradient else { return }
       let dx = bottom.gradients
       let s = scales
-      engine.parallel(outer * count, grain: max(1, 4096 / max(1, inner))) { [count, inner] from, to in
+      engine.parallel(repetition.outer * repetition.count, grain: repetition.rowGrain) { [repetition] from, to in
+        let (count, inner) = (repetition.count, repetition.inner)
         for row in from..<to {
           let factor = s[row % count]
           for i in (row * inner)..<((row + 1) * inner) { dx[i] = dy[i] * factor }
-        }
-      }
-    }
-
-    /// Sums `term` over all but the scale's axes.
-    private func addSums(_ sums: UnsafeMutablePointer<Float>, overwrite: Bool, _ term: (Int) -> Double) {
-      engine.parallel(count, grain: max(1, 4096 / max(1, inner * outer))) { [outer, count, inner] from, to in
-        for c in from..<to {
-          var sum = 0.0
-          for o in 0..<outer {
-            let start = (o * count + c) * inner
-            for i in start..<(start + inner) { sum += term(i) }
-          }
-          sums[c] = overwrite ? Float(sum) : sums[c] + Float(sum)
         }
       }
     }

@@ -107,7 +107,12 @@ package struct Slice: Layer {
       var start = 0
       for (top, width) in zip(tops, widths) {
         for o in 0..<outer {
-          (bottom.gradients + o * self.width + start).update(from: top.gradients + o * width, count: width)
+          let part = bottom.gradients + o * self.width + start
+          if top.hasGradient {
+            part.update(from: top.gradients + o * width, count: width)
+          } else {
+            part.update(repeating: 0, count: width)
+          }
         }
         start += width
       }

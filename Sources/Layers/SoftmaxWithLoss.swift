@@ -103,12 +103,13 @@ package struct SoftmaxWithLoss: Layer {
       loss.values[0] = Float(sum) / normalizer
     }
 
-    /// (probability - [class is the label]) times the loss's gradient over the normaliser.
+    /// (probability - [class is the label]) times the loss's gradient over the normaliser. As in Caffe, nothing comes
+    /// back through the probabilities.
     func backward() {
       let p = probabilities.pointer.assumingMemoryBound(to: Float.self)
       let dx = scores.gradients
       let y = targets.values
-      let factor = loss.gradients[0] / normalizer
+      let factor = loss.hasGradient ? loss.gradients[0] / normalizer : 0
       engine.parallel(labels.outer, grain: max(1, 4096 / max(1, labels.classes * labels.inner))) { [labels] from, to in
         for o in from..<to {
           for i in 0..<labels.inner {
@@ -133,6 +134,10 @@ package struct SoftmaxWithLoss: Layer {
     example(
       "divided by the batch", [.normal([2, 3, 4]), .labels([2, 4], classes: 3)],
       "loss_param { normalization: BATCH_SIZE } loss_weight: 0.3"),
+    LayerExample(
+      "with probabilities", inputs: [.normal([4, 5]), .labels([4], classes: 5)],
+      #"layer { name: "loss" type: "SoftmaxWithLoss" bottom: "in0" bottom: "in1" top: "loss" top: "p" }"#,
+      checksGradient: false),
     example("along axis 2", [.normal([2, 3, 4]), .labels([2, 3], classes: 4)], "softmax_param { axis: 2 }"),
   ]
 
