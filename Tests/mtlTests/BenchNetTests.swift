@@ -11,7 +11,8 @@ import Testing
     .deletingLastPathComponent().appendingPathComponent("models/bench").path
 
   @Test(arguments: [
-    ("lenet", 431_080, 1), ("digits5", 235_509, 5), ("cifar10_full", 89_578, 1), ("caffenet", 60_965_224, 1),
+    ("lenet", 431_080, 1), ("digits5", 235_509, 5), ("tcdcn", 79_357, 5), ("cifar10_full", 89_578, 1),
+    ("caffenet", 60_965_224, 1),
     ("resnet18", 11_689_512, 1), ("googlenet", 13_378_280, 3), ("mcnn", 50_406_548, 40),
   ])
   func learnsWhatIsPublished(_ name: String, _ count: Int, _ losses: Int) throws {

@@ -54,18 +54,21 @@ struct MemoryTable {
   /// The largest regions in use at the peak.
   func holders(_ count: Int) -> String {
     var table = TextTable([("in use at the peak", false), ("bytes", true), ("from step", true), ("to", true)])
-    let entries = inUse(at: peak.step).sorted {
-      ($0.region.byteCount, -$0.steps.lowerBound) > ($1.region.byteCount, -$1.steps.lowerBound)
+    // Regions of one size and lifetime come in any order; their names settle it.
+    let entries = inUse(at: peak.step).map { (entry: $0, name: name($0.region)) }.sorted {
+      let (a, b) = ($0.entry, $1.entry)
+      return (-a.region.byteCount, a.steps.lowerBound, a.steps.upperBound, $0.name)
+        < (-b.region.byteCount, b.steps.lowerBound, b.steps.upperBound, $1.name)
     }
-    for entry in entries.prefix(count) {
+    for (entry, name) in entries.prefix(count) {
       table.add([
-        name(entry.region), byteText(entry.region.byteCount), String(entry.steps.lowerBound + 1),
+        name, byteText(entry.region.byteCount), String(entry.steps.lowerBound + 1),
         String(entry.steps.upperBound + 1),
       ])
     }
     let rest = entries.dropFirst(count)
     if !rest.isEmpty {
-      let bytes = rest.reduce(0) { $0 + $1.region.byteCount }
+      let bytes = rest.reduce(0) { $0 + $1.entry.region.byteCount }
       table.add(["\(rest.count) more", byteText(bytes), "", ""])
     }
     return table.text

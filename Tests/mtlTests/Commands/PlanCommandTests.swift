@@ -84,8 +84,8 @@ import Testing
     gradient of conv = gradient of flat  384 B         15  18
     data                                 288 B          1  18
     label                                  8 B          1  18
-    loss_b                                 4 B          1  18
     loss_a                                 4 B          1  18
+    loss_b                                 4 B          1  18
     """
 
   @Test(arguments: [
