@@ -51,7 +51,7 @@ let package = Package(
     .executableTarget(
       name: "mtl",
       dependencies: [
-        "Layers", "Records", "Solvers", "Tasks", "ComputeReference", "ComputeCPU",
+        "Layers", "Records", "Solvers", "Tasks", "ComputeReference", "ComputeCPU", "ComputeCases",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]

@@ -58,7 +58,7 @@ package struct BatchNorm: Layer {
       scratch: binding.scratch(op.scratchByteCount))
   }
 
-  private final class Run: LayerRun {
+  private final class Run: DescribedRun {
     private let op: any BatchNormOp
     private let bottom: Blob
     private let top: Blob
@@ -87,6 +87,8 @@ package struct BatchNorm: Layer {
 
     private var mean: UnsafeMutablePointer<Float> { statistics.pointer.assumingMemoryBound(to: Float.self) }
     private var variance: UnsafeMutablePointer<Float> { mean + parameters[0].count }
+
+    var implementation: String { op.implementation }
 
     func forward() {
       if usesGlobalStatistics { readSums() }

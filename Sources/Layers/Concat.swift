@@ -51,7 +51,7 @@ package struct Concat: Layer {
     return Run(op, indices.map { binding.bottom($0, in: op.bottomLayouts[$0]) }, binding.top(0, in: op.topLayout))
   }
 
-  private final class Run: LayerRun {
+  private final class Run: DescribedRun {
     private let op: any ConcatOp
     private let bottoms: [Blob]
     private let top: Blob
@@ -63,6 +63,8 @@ package struct Concat: Layer {
       self.top = top
       pointers = PointerList(bottoms.count)
     }
+
+    var implementation: String { op.implementation }
 
     func forward() {
       for (index, bottom) in bottoms.enumerated() { pointers[index] = bottom.data }

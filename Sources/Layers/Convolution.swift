@@ -142,11 +142,12 @@ struct ConvolutionFields: Sendable {
     let tops = binding.topShapes.indices.map { binding.top($0, in: op.topLayout) }
     binding.backwardReads(bottoms: description.learns ? bottoms : [])
     return ConvolutionRun(
-      op, bottoms, tops, binding.parameters, learns: description.learns, scratch: binding.scratch(op.scratchByteCount))
+      op, bottoms, tops, binding.parameters, learns: description.learns, multiplyAdds: description.multiplyAdds,
+      scratch: binding.scratch(op.scratchByteCount))
   }
 }
 
-private final class ConvolutionRun: LayerRun {
+private final class ConvolutionRun: DescribedRun {
   private let op: any ConvolutionOp
   private let bottoms: [Blob]
   private let tops: [Blob]
@@ -154,19 +155,26 @@ private final class ConvolutionRun: LayerRun {
   private let bias: Parameter?
   private let learns: Bool
   private let scratch: Region
+  let multiplyAdds: (forward: Int, backward: Int)
 
   init(
     _ op: any ConvolutionOp, _ bottoms: [Blob], _ tops: [Blob], _ parameters: [Parameter], learns: Bool,
-    scratch: Region
+    multiplyAdds: Int, scratch: Region
   ) {
     self.op = op
     self.bottoms = bottoms
     self.tops = tops
     self.learns = learns
+    self.multiplyAdds = (
+      multiplyAdds * bottoms.count,
+      bottoms.map { multiplyAdds * ((learns ? 1 : 0) + ($0.hasGradient ? 1 : 0)) }.reduce(0, +)
+    )
     self.scratch = scratch
     weights = parameters[0]
     bias = parameters.count > 1 ? parameters[1] : nil
   }
+
+  var implementation: String { op.implementation }
 
   func forward() {
     for index in bottoms.indices {

@@ -66,7 +66,7 @@ package struct Eltwise: Layer {
       binding.engine, bottoms, top, winner: binding.workspace(top.count * MemoryLayout<Int32>.stride))
   }
 
-  private final class SumRun: LayerRun {
+  private final class SumRun: DescribedRun {
     private let op: any SumOp
     private let back: [any SumOp]
     private let bottoms: [Blob]
@@ -80,6 +80,8 @@ package struct Eltwise: Layer {
       self.top = top
       pointers = PointerList(bottoms.count)
     }
+
+    var implementation: String { op.implementation }
 
     func forward() {
       for (index, bottom) in bottoms.enumerated() { pointers[index] = bottom.data }

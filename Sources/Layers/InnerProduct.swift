@@ -49,10 +49,12 @@ package struct InnerProduct: Layer {
     let bottom = binding.bottom(0, in: op.bottomLayout)
     let top = binding.top(0)
     binding.backwardReads(bottoms: learns ? [bottom] : [])
-    return Run(op, bottom, top, binding.parameters, learns: learns, scratch: binding.scratch(op.scratchByteCount))
+    return Run(
+      op, bottom, top, binding.parameters, learns: learns, multiplyAdds: top.count * shape.count(axis...),
+      scratch: binding.scratch(op.scratchByteCount))
   }
 
-  private final class Run: LayerRun {
+  private final class Run: DescribedRun {
     private let op: any InnerProductOp
     private let bottom: Blob
     private let top: Blob
@@ -60,18 +62,23 @@ package struct InnerProduct: Layer {
     private let bias: Parameter?
     private let learns: Bool
     private let scratch: Region
+    let multiplyAdds: (forward: Int, backward: Int)
 
     init(
-      _ op: any InnerProductOp, _ bottom: Blob, _ top: Blob, _ parameters: [Parameter], learns: Bool, scratch: Region
+      _ op: any InnerProductOp, _ bottom: Blob, _ top: Blob, _ parameters: [Parameter], learns: Bool,
+      multiplyAdds: Int, scratch: Region
     ) {
       self.op = op
       self.bottom = bottom
       self.top = top
       self.learns = learns
+      self.multiplyAdds = (multiplyAdds, multiplyAdds * ((learns ? 1 : 0) + (bottom.hasGradient ? 1 : 0)))
       self.scratch = scratch
       weights = parameters[0]
       bias = parameters.count > 1 ? parameters[1] : nil
     }
+
+    var implementation: String { op.implementation }
 
     func forward() {
       op.forward(bottom: bottom.data, weights: weights, bias: bias, top: top.values, scratch: scratch.pointer)

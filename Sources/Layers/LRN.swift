@@ -70,7 +70,7 @@ package struct LRN: Layer {
       scratch: binding.scratch(2 * bytes), poolScratch: binding.scratch(pool.scratchByteCount))
   }
 
-  private final class AcrossRun: LayerRun {
+  private final class AcrossRun: DescribedRun {
     private let op: any LocalResponseOp
     private let bottom: Blob
     private let top: Blob
@@ -84,6 +84,8 @@ package struct LRN: Layer {
       self.workspace = workspace
       self.scratch = scratch
     }
+
+    var implementation: String { op.implementation }
 
     func forward() {
       op.forward(bottom: bottom.data, top: top.data, workspace: workspace.pointer, scratch: scratch.pointer)

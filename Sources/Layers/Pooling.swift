@@ -116,7 +116,7 @@ package struct Pooling: Layer {
       scratch: binding.scratch(op.scratchByteCount))
   }
 
-  private final class Run: LayerRun {
+  private final class Run: DescribedRun {
     private let op: any PoolingOp
     private let bottom: Blob
     private let top: Blob
@@ -132,6 +132,8 @@ package struct Pooling: Layer {
       self.workspace = workspace
       self.scratch = scratch
     }
+
+    var implementation: String { op.implementation }
 
     func forward() {
       op.forward(

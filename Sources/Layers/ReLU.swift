@@ -28,7 +28,7 @@ package struct ReLU: Layer {
     return Run(op, bottom, top, reference)
   }
 
-  private final class Run: LayerRun {
+  private final class Run: DescribedRun {
     private let op: any RectifierOp
     private let bottom: Blob
     private let top: Blob
@@ -40,6 +40,8 @@ package struct ReLU: Layer {
       self.top = top
       self.reference = reference
     }
+
+    var implementation: String { op.implementation }
 
     func forward() { op.forward(bottom: bottom.data, top: top.data) }
 

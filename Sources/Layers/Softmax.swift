@@ -27,7 +27,7 @@ package struct Softmax: Layer {
     return Run(op, bottom, top)
   }
 
-  private final class Run: LayerRun {
+  private final class Run: DescribedRun {
     private let op: any SoftmaxOp
     private let bottom: Blob
     private let top: Blob
@@ -37,6 +37,8 @@ package struct Softmax: Layer {
       self.bottom = bottom
       self.top = top
     }
+
+    var implementation: String { op.implementation }
 
     func forward() { op.forward(bottom: bottom.values, top: top.values) }
 

@@ -56,7 +56,7 @@ package struct SoftmaxWithLoss: Layer {
       normalization: normalization)
   }
 
-  private final class Run: LossRun {
+  private final class Run: LossRun, DescribedRun {
     private let engine: any Engine
     private let op: any SoftmaxOp
     private let labels: ClassLabels
@@ -80,6 +80,8 @@ package struct SoftmaxWithLoss: Layer {
       self.probabilities = probabilities
       self.normalization = normalization
     }
+
+    var implementation: String { op.implementation }
 
     private var normalizer: Float {
       normalization.divisor(labelled: labelledCount, positions: labels.outer * labels.inner, batch: labels.outer)

@@ -164,7 +164,7 @@ package final class LossTerm {
 }
 
 /// Copies a blob into another layout, and its gradient back.
-private final class ReorderRun: LayerRun {
+private final class ReorderRun: DescribedRun {
   private let there: any ReorderOp
   private let back: (any ReorderOp)?
   private let bottom: Blob
@@ -180,6 +180,8 @@ private final class ReorderRun: LayerRun {
     self.bottom = bottom
     self.top = top
   }
+
+  var implementation: String { there.implementation }
 
   func forward() { there.run(from: bottom.data, to: top.data) }
   func backward() { back?.run(from: top.gradient, to: bottom.gradient) }

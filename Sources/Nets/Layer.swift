@@ -128,6 +128,18 @@ package struct LayerExample: Sendable {
   }
 }
 
+/// A run that says what does its work, for plans and timings.
+package protocol DescribedRun: LayerRun {
+  /// The engine's name for its kernel.
+  var implementation: String { get }
+  /// Multiplications with addition in one forward and in one backward pass; 0 where the time is not theirs.
+  var multiplyAdds: (forward: Int, backward: Int) { get }
+}
+
+extension DescribedRun {
+  package var multiplyAdds: (forward: Int, backward: Int) { (0, 0) }
+}
+
 /// A loss or metric that knows over how many labelled positions its last value was taken, so that several batches can
 /// be averaged rightly.
 package protocol LossRun: LayerRun {

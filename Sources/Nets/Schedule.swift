@@ -4,7 +4,7 @@ import Tensors
 
 /// One piece of work of a net, with the memory that it reads and writes.
 package struct Step {
-  package enum Kind: String, Sendable {
+  package enum Kind: String, CaseIterable, Sendable {
     case forward, backward
     /// A blob, or its gradient, into another layout.
     case reorder, reorderBack
@@ -20,8 +20,15 @@ package struct Step {
   /// Index into the net's layers; for steps between layers, the layer that makes the blob.
   package let layer: Int?
   package let name: String
+  /// The blobs that it computes from and for, whichever of their data and gradients it touches.
+  package let bottoms: [Blob]
+  package let tops: [Blob]
   package let reads: [Region]
   package let writes: [Region]
+  /// The engine's name for the kernel, where one does the work.
+  package var implementation: String?
+  /// Multiplications with addition; 0 where the time is not theirs.
+  package var multiplyAdds = 0
   package let run: () throws -> Void
 }
 
@@ -52,9 +59,11 @@ struct Schedule {
   private func forwardStep(_ node: BoundNode) throws -> Step {
     guard let run = node.run else { preconditionFailure("'\(node.name)' is not bound") }
     return Step(
-      kind: node.kind == .reorder ? .reorder : .forward, layer: node.layer, name: node.name,
-      reads: node.bottoms.map(\.dataRegion),
-      writes: node.tops.map(\.blob.dataRegion) + node.workspaces + node.scratches, run: run.forward)
+      kind: node.kind == .reorder ? .reorder : .forward, layer: node.layer, name: node.name, bottoms: node.bottoms,
+      tops: node.tops.map(\.blob), reads: node.bottoms.map(\.dataRegion),
+      writes: node.tops.map(\.blob.dataRegion) + node.workspaces + node.scratches,
+      implementation: (run as? any DescribedRun)?.implementation,
+      multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.forward ?? 0, run: run.forward)
   }
 
   private func backwardStep(_ node: BoundNode) throws -> Step {
@@ -62,8 +71,11 @@ struct Schedule {
     let data = node.backwardReads ?? node.bottoms.map(\.dataRegion) + node.tops.map(\.blob.dataRegion)
     return Step(
       kind: node.kind == .reorder ? .reorderBack : .backward, layer: node.layer, name: node.name,
+      bottoms: node.bottoms, tops: node.tops.map(\.blob),
       reads: data + node.tops.filter(\.blob.hasGradient).map(\.blob.gradientRegion) + node.workspaces,
-      writes: node.bottoms.filter(\.hasGradient).map(\.gradientRegion) + node.scratches, run: run.backward)
+      writes: node.bottoms.filter(\.hasGradient).map(\.gradientRegion) + node.scratches,
+      implementation: (run as? any DescribedRun)?.implementation,
+      multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.backward ?? 0, run: run.backward)
   }
 
   /// Makes a blob's gradient out of its readers' and, for a loss, its weight.
@@ -73,7 +85,10 @@ struct Schedule {
     if let loss = site.loss {
       let seed = parts.isEmpty ? blob : Blob(name: blob.name, shape: blob.shape, layout: .plain, hasGradient: true)
       backward.append(
-        Step(kind: .seed, layer: producer.layer, name: site.name, reads: [], writes: [seed.gradientRegion]) {
+        Step(
+          kind: .seed, layer: producer.layer, name: site.name, bottoms: [], tops: [blob], reads: [],
+          writes: [seed.gradientRegion]
+        ) {
           seed.gradients.update(repeating: loss.weight, count: seed.count)
         })
       if parts.isEmpty { return }
@@ -84,7 +99,10 @@ struct Schedule {
       guard !site.isFed else { return }
       let bytes = blob.layout.byteCount(for: blob.shape)
       backward.append(
-        Step(kind: .zero, layer: producer.layer, name: site.name, reads: [], writes: [blob.gradientRegion]) {
+        Step(
+          kind: .zero, layer: producer.layer, name: site.name, bottoms: [], tops: [blob], reads: [],
+          writes: [blob.gradientRegion]
+        ) {
           blob.gradient.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
         })
     case 1:
@@ -99,8 +117,8 @@ struct Schedule {
     let op = try engine.sum(description, bottom: blob.layout)
     let pointers = PointerList(parts.count)
     return Step(
-      kind: .sum, layer: producer.layer, name: blob.name, reads: parts.map(\.gradientRegion),
-      writes: [blob.gradientRegion]
+      kind: .sum, layer: producer.layer, name: blob.name, bottoms: parts, tops: [blob],
+      reads: parts.map(\.gradientRegion), writes: [blob.gradientRegion], implementation: op.implementation
     ) {
       for (index, part) in parts.enumerated() { pointers[index] = part.gradient }
       op.forward(bottoms: pointers.base, top: blob.gradient)

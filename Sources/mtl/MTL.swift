@@ -8,7 +8,8 @@ struct MTL: ParsableCommand {
     commandName: "mtl",
     abstract: "Trains and runs nets with several tasks, in the file formats of Caffe.",
     subcommands: [
-      ConvertMultilabelCommand.self, TrainCommand.self, TestCommand.self, ConformanceCommand.self,
+      ConvertMultilabelCommand.self, TrainCommand.self, TestCommand.self, TimeCommand.self, PlanCommand.self,
+      ConformanceCommand.self, BenchOpsCommand.self,
     ]
   )
 

@@ -1,1 +1,4 @@
+import ComputeCPU
+
+CPUEngine.prepareProcess()
 MTL.main(arguments: Array(CommandLine.arguments.dropFirst()))
