@@ -84,7 +84,11 @@ private struct ConvolutionMaker {
   /// All directions with bottom and top in `format`; nil when oneDNN chooses one for them that no other op reads.
   func make(_ format: mtl_format) throws -> ConvolutionChoice? {
     let forward = try primitive(MTL_FORWARD, format, format, nil)
-    guard let bottom = forward.format(MTL_SOURCE), let top = forward.format(MTL_DESTINATION) else { return nil }
+    // Formats that are the same in memory (one channel) are not the same to oneDNN: what was asked for stays.
+    let asked = Format(format)
+    guard let bottom = asked ?? forward.format(MTL_SOURCE), let top = asked ?? forward.format(MTL_DESTINATION) else {
+      return nil
+    }
     return ConvolutionChoice(
       bottom: bottom, top: top, forward: forward,
       backwardData: bottomGradient ? try primitive(MTL_BACKWARD_DATA, bottom.native, top.native, forward) : nil,
