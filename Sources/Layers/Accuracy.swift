@@ -27,6 +27,7 @@ package struct Accuracy: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.accuracyParam
+    try fields.refuse(param.minIsBetter, "accuracy_param.min_is_better", "put a Power layer with scale: -1 before")
     guard param.topK >= 1 else { throw fields.fault("top_k must be at least 1", at: "accuracy_param.top_k") }
   }
 

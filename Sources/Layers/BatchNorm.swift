@@ -23,6 +23,11 @@ package struct BatchNorm: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.batchNormParam
+    let place = "batch_norm_param."
+    try fields.refuse(
+      param.scaleBias || param.hasFiller || param.hasScaleFiller || param.hasBiasFiller, place + "scale_bias",
+      "put a Scale layer with bias_term behind")
+    try fields.refuse(!param.addEpsBeforeSqrt, place + "add_eps_before_sqrt", "eps is added to the variance")
     usesGlobalStatistics = param.hasUseGlobalStats ? param.useGlobalStats : fields.phase == .test
   }
 

@@ -16,6 +16,7 @@ package struct Concat: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.concatParam
+    try fields.refuse(param.perFlaFuse, "concat_param.per_fla_fuse", "bottoms are concatenated as they are")
     if param.hasAxis, param.hasConcatDim {
       throw fields.fault("give either axis or the older concat_dim", at: "concat_param.concat_dim")
     }

@@ -22,6 +22,8 @@ package struct ContrastiveLoss: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.contrastiveLossParam
+    try fields.refuse(
+      param.outputMatches, "contrastive_loss_param.output_matches", "the loss is the only top")
   }
 
   package func takesGradient(bottom index: Int) -> Bool { index < 2 }

@@ -8,7 +8,8 @@ import Tensors
 ///
 /// Bottom N x C x H x W, top N x num_output x H' x W' with H' = (H + 2 pad - dilation (kernel - 1) - 1) / stride + 1,
 /// rounded down. Weights num_output x C/group x kernel, bias num_output. Several bottoms of one shape get a top each
-/// and share the weights. `axis` is the channel axis; axes before it count as the batch.
+/// and share the weights. `axis` is the channel axis; axes before it count as the batch. Of a fork: `pad_l`, `pad_r`,
+/// `pad_t` and `pad_b` pad each side of two axes by itself.
 package struct Convolution: Layer {
   package static let type = "Convolution"
   package static let bottomCount = 1...Int.max
@@ -28,6 +29,7 @@ package struct Convolution: Layer {
     example("3x3 with padding", [2, 3, 5, 6], "num_output: 4 kernel_size: 3 pad: 1"),
     example("stride 2 in groups", [2, 4, 7, 7], "num_output: 6 kernel_size: 3 stride: 2 group: 2"),
     example("dilated, rectangular", [1, 2, 8, 9], "num_output: 3 kernel_h: 3 kernel_w: 2 dilation: 2"),
+    example("sides padded unequally", [2, 2, 5, 6], "num_output: 3 kernel_size: 3 stride: 2 pad_r: 1 pad_b: 1"),
     example("1x1 without bias", [2, 3, 4, 4], "num_output: 5 kernel_size: 1 bias_term: false"),
     example("depthwise", [2, 4, 6, 6], "num_output: 4 kernel_size: 3 pad: 1 group: 4"),
     example("batch of one, 16 channels", [1, 16, 6, 6], "num_output: 16 kernel_size: 3 pad: 1"),
@@ -57,6 +59,7 @@ struct ConvolutionFields: Sendable {
     self.fields = fields
     self.isTransposed = isTransposed
     window = try WindowFields(fields)
+    try window.refuseForks(isTransposed: isTransposed)
     topChannels = Int(param.numOutput)
     groups = Int(param.group)
     hasBias = param.biasTerm
@@ -116,13 +119,13 @@ struct ConvolutionFields: Sendable {
     let top = bottom.indices.map { axis in
       isTransposed
         ? window.stride[axis] * (bottom[axis] - 1) + window.reach[axis] - 2 * window.pad[axis]
-        : (bottom[axis] + 2 * window.pad[axis] - window.reach[axis]) / window.stride[axis] + 1
+        : (bottom[axis] + window.pad[axis] + window.padAfter[axis] - window.reach[axis]) / window.stride[axis] + 1
     }
     let fits = bottom.indices.allSatisfy { axis in
-      top[axis] > 0 && (isTransposed || bottom[axis] + 2 * window.pad[axis] >= window.reach[axis])
+      top[axis] > 0 && (isTransposed || bottom[axis] + window.pad[axis] + window.padAfter[axis] >= window.reach[axis])
     }
     guard fits else {
-      let padded = Shape(zip(bottom, window.pad).map { $0 + 2 * $1 })
+      let padded = Shape(bottom.indices.map { bottom[$0] + window.pad[$0] + window.padAfter[$0] })
       throw fields.fault(
         .badShape,
         isTransposed

@@ -7,6 +7,9 @@ import Tensors
 /// In TRAIN, each value is zero with probability `dropout_ratio` and divided by 1 - ratio otherwise (Srivastava,
 /// Hinton, Krizhevsky, Sutskever, Salakhutdinov, JMLR 2014); in TEST, the bottom itself.
 ///
+/// Of forks: with `sample_weights_test` it drops in TEST too; with `scale_train: false` the kept values stay as they are
+/// in TRAIN, and in TEST all are multiplied by 1 - ratio.
+///
 /// The draws depend on seed, layer and pass alone, so threads and resume do not change them.
 package struct Dropout: Layer {
   package static let type = "Dropout"
@@ -14,9 +17,14 @@ package struct Dropout: Layer {
   package static let topCount = 1...1
 
   private let ratio: Float
+  private let drops: Bool
+  private let scalesTraining: Bool
 
   package init(_ fields: LayerFields) throws {
-    ratio = fields.parameter.dropoutParam.dropoutRatio
+    let param = fields.parameter.dropoutParam
+    ratio = param.dropoutRatio
+    drops = fields.phase == .train || param.sampleWeightsTest
+    scalesTraining = param.scaleTrain
     guard ratio >= 0, ratio < 1 else {
       throw fields.fault(
         "dropout_ratio must be at least 0 and below 1; it is \(ratio)", at: "dropout_param.dropout_ratio")
@@ -28,13 +36,16 @@ package struct Dropout: Layer {
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottom = binding.bottom(0)
     binding.backwardReads()
-    guard binding.phase == .train else {
+    if !drops, scalesTraining {
       _ = binding.topViewing(bottom, 0)
       return ViewRun()
     }
     let top = binding.top(0)
     binding.allowInPlace(bottom, top)
-    return Run(binding.engine, bottom, top, ratio, binding.draws, mask: binding.workspace(bottom.count))
+    guard drops else { return FactorRun(binding.engine, bottom, top, 1 - ratio) }
+    return Run(
+      binding.engine, bottom, top, ratio, scale: scalesTraining ? 1 / (1 - ratio) : 1, binding.draws,
+      mask: binding.workspace(bottom.count))
   }
 
   private final class Run: LayerRun {
@@ -42,15 +53,20 @@ package struct Dropout: Layer {
     private let bottom: Blob
     private let top: Blob
     private let ratio: Float
+    private let scale: Float
     private let draws: LayerDraws
     /// A byte for each value: 1 when it is kept.
     private let mask: Region
 
-    init(_ engine: any Engine, _ bottom: Blob, _ top: Blob, _ ratio: Float, _ draws: LayerDraws, mask: Region) {
+    init(
+      _ engine: any Engine, _ bottom: Blob, _ top: Blob, _ ratio: Float, scale: Float, _ draws: LayerDraws,
+      mask: Region
+    ) {
       self.engine = engine
       self.bottom = bottom
       self.top = top
       self.ratio = ratio
+      self.scale = scale
       self.draws = draws
       self.mask = mask
     }
@@ -60,8 +76,7 @@ package struct Dropout: Layer {
       let kept = mask.pointer.assumingMemoryBound(to: UInt8.self)
       let x = bottom.values
       let y = top.values
-      let scale = 1 / (1 - ratio)
-      engine.parallel(bottom.count, grain: 4096) { [ratio] from, to in
+      engine.parallel(bottom.count, grain: 4096) { [ratio, scale] from, to in
         for i in from..<to {
           let keeps = stream.uniform(i) >= ratio
           kept[i] = keeps ? 1 : 0
@@ -74,11 +89,27 @@ package struct Dropout: Layer {
       let kept = mask.pointer.assumingMemoryBound(to: UInt8.self)
       let dy = top.gradients
       let dx = bottom.gradients
-      let scale = 1 / (1 - ratio)
-      engine.parallel(bottom.count, grain: 4096) { from, to in
+      engine.parallel(bottom.count, grain: 4096) { [scale] from, to in
         for i in from..<to { dx[i] = kept[i] != 0 ? dy[i] * scale : 0 }
       }
     }
+  }
+
+  private final class FactorRun: LayerRun {
+    private let engine: any Engine
+    private let bottom: Blob
+    private let top: Blob
+    private let factor: Float
+
+    init(_ engine: any Engine, _ bottom: Blob, _ top: Blob, _ factor: Float) {
+      self.engine = engine
+      self.bottom = bottom
+      self.top = top
+      self.factor = factor
+    }
+
+    func forward() { engine.vectors.axpby(top.count, factor, bottom.values, 0, top.values) }
+    func backward() { engine.vectors.axpby(top.count, factor, top.gradients, 0, bottom.gradients) }
   }
 
   package static let examples: [LayerExample] = [
@@ -88,6 +119,14 @@ package struct Dropout: Layer {
     LayerExample(
       "in place", inputs: [.normal([2, 3, 4, 4])],
       #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "in0" }"#),
+    LayerExample(
+      "dropping in testing", inputs: [.normal([4, 9])],
+      #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" dropout_param { sample_weights_test: true } }"#,
+      phase: .test),
+    LayerExample(
+      "scaled in testing", inputs: [.normal([4, 9])],
+      #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" dropout_param { scale_train: false } }"#,
+      phase: .test),
     LayerExample(
       "in testing", inputs: [.normal([4, 9])],
       #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" }"#, phase: .test),

@@ -16,6 +16,8 @@ package struct Eltwise: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.eltwiseParam
+    try fields.refuse(
+      param.allowSingleBatchInput, "eltwise_param.allow_single_batch_input", "all bottoms have one shape; use Tile")
     guard param.coeff.isEmpty || param.coeff.count == fields.parameter.bottom.count else {
       throw fields.fault(
         "\(param.coeff.count) coeff values are given for \(fields.parameter.bottom.count) bottoms; give one per bottom",

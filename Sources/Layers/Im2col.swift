@@ -19,6 +19,7 @@ package struct Im2col: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     window = try WindowFields(fields)
+    try window.refuseForks(isTransposed: false)
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
@@ -33,7 +34,7 @@ package struct Im2col: Layer {
     var top = bottom
     top[axis] *= window.kernel.reduce(1, *)
     for (index, extent) in extents.enumerated() {
-      let span = extent + 2 * window.pad[index] - window.reach[index]
+      let span = extent + window.pad[index] + window.padAfter[index] - window.reach[index]
       guard span >= 0 else {
         throw fields.fault(
           .badShape, "kernel_size \(Shape(window.reach)) is larger than its padded input, of the bottom \(bottom)",

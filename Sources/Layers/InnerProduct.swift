@@ -19,6 +19,10 @@ package struct InnerProduct: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.innerProductParam
+    let place = "inner_product_param."
+    try fields.refuse(param.normalize, place + "normalize", "the weights are used as they are")
+    try fields.refuse(param.hasMinTopAxes, place + "min_top_axes", "put a Reshape layer behind")
+    try fields.refuse(param.enableNoise, place + "enable_noise", "the weights are used as they are")
     guard param.numOutput > 0 else {
       throw fields.fault("num_output must be at least 1", at: "inner_product_param.num_output")
     }

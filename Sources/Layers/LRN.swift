@@ -21,6 +21,7 @@ package struct LRN: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.lrnParam
+    try fields.refuse(param.fuseType != .unfused, "lrn_param.fuse_type", "put a Pooling layer behind")
     guard param.localSize % 2 == 1 else {
       throw fields.fault(
         "local_size must be odd, so that the window has a centre; it is \(param.localSize)", at: "lrn_param.local_size")

@@ -4,13 +4,15 @@ import Diagnostics
 import Nets
 import Tensors
 
-/// A learned blob as a top: the layer has no bottom, and its only parameter, of the given `shape`, is its top.
+/// A learned blob as a top: the layer has no bottom, and its only parameter, of the given `shape`, is its top. Forks have
+/// a `filler` (or `blob_filler`) for it; without one it starts with 0.
 package struct ParameterLayer: Layer {
   package static let type = "Parameter"
   package static let bottomCount = 0...0
   package static let topCount = 1...1
 
   private let shape: Shape
+  private let filler: FillerParameter
 
   package init(_ fields: LayerFields) throws {
     let dims = fields.parameter.parameterParam.shape.dim
@@ -18,10 +20,12 @@ package struct ParameterLayer: Layer {
       throw fields.fault("a parameter cannot have extent \(bad)", at: "parameter_param.shape")
     }
     shape = Shape(dims.map(Int.init))
+    let param = fields.parameter.parameterParam
+    filler = param.hasBlobFiller ? param.blobFiller : param.filler
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    LayerShapes(tops: [shape], parameters: [.init(name: "values", shape: shape, filler: FillerParameter())])
+    LayerShapes(tops: [shape], parameters: [.init(name: "values", shape: shape, filler: filler)])
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
@@ -52,6 +56,7 @@ package struct ParameterLayer: Layer {
   package static let examples: [LayerExample] = [
     LayerExample(
       "a matrix", inputs: [],
-      #"layer { name: "w" type: "Parameter" top: "w" parameter_param { shape { dim: 3 dim: 4 } } }"#)
+      #"layer { name: "w" type: "Parameter" top: "w" parameter_param { shape { dim: 3 dim: 4 } filler { value: 2 } } }"#
+    )
   ]
 }

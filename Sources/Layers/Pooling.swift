@@ -9,6 +9,9 @@ import Tensors
 /// H' = (H + 2 pad - kernel) / stride + 1, rounded up (`round_mode: FLOOR` rounds down); with padding, a last window
 /// that would start in the far padding is left out. A second top of MAX holds the position of each maximum in its
 /// plane. A window wholly outside the bottom gives 0, where Caffe gave -FLT_MAX.
+///
+/// Of forks: `ceil_mode: false` rounds down; `pool: AVE_EXC_PAD` divides by the values that are not padding; `pad_l`,
+/// `pad_r`, `pad_t` and `pad_b` pad each side by itself, and no window is left out then.
 package struct Pooling: Layer {
   package static let type = "Pooling"
   package static let bottomCount = 1...1
@@ -40,9 +43,34 @@ package struct Pooling: Layer {
     guard param.pool != .stochastic || (param.pad == 0 && param.padH == 0 && param.padW == 0) else {
       throw fields.fault("pool: STOCHASTIC goes without padding", at: "pooling_param.pad")
     }
+    try refuseForks()
     guard fields.parameter.top.count == 1 || param.pool == .max else {
       throw fields.fault("only MAX has a second top, the positions of the maxima", at: "top[1]")
     }
+  }
+
+  private func refuseForks() throws {
+    let place = "pooling_param."
+    try fields.refuse(param.padType != 0, place + "pad_type", "give pad_l, pad_r, pad_t and pad_b")
+    try fields.refuse(param.pool == .aveTf, place + "pool", "MAX, AVE, AVE_EXC_PAD and STOCHASTIC are")
+    try fields.refuse(
+      param.hasKernelShape || param.hasStrideShape || param.hasKernelDepth || param.hasTemporalStride,
+      place + "kernel_shape", "windows have two axes")
+    try fields.refuse(param.hasNormRegion, place + "norm_region", "it is no field of a pooling")
+    try fields.refuse(
+      padsSides && (param.hasPad || param.hasPadH || param.hasPadW), place + "pad_l",
+      "pad is given as well; give one of the two forms")
+    try fields.refuse(
+      param.pool == .ave && (param.padL != param.padR || param.padT != param.padB), place + "pad_l",
+      "an average that counts padding needs it equal on both sides; AVE_EXC_PAD does not")
+    try fields.refuse(padsSides && param.pool == .stochastic, place + "pad_l", "STOCHASTIC goes without padding")
+  }
+
+  private var padsSides: Bool { param.padL != 0 || param.padR != 0 || param.padT != 0 || param.padB != 0 }
+
+  /// `ceil_mode` is a fork's word for `round_mode`.
+  private var roundMode: PoolingParameter.RoundMode {
+    param.hasCeilMode && !param.hasRoundMode ? param.ceilMode ? .ceil : .floor : param.roundMode
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
@@ -66,7 +94,11 @@ package struct Pooling: Layer {
     let pad =
       param.globalPooling
       ? [0, 0]
-      : param.hasPadH || param.hasPadW ? [Int(param.padH), Int(param.padW)] : [Int(param.pad), Int(param.pad)]
+      : padsSides
+        ? [Int(param.padT), Int(param.padL)]
+        : param.hasPadH || param.hasPadW ? [Int(param.padH), Int(param.padW)] : [Int(param.pad), Int(param.pad)]
+    let after = padsSides ? [Int(param.padB), Int(param.padR)] : pad
+    let padded = (0...1).map { extents[$0] + pad[$0] + after[$0] }
     for axis in 0...1 {
       guard kernel[axis] > 0, stride[axis] > 0 else {
         throw fields.fault("kernel and stride must be at least 1", at: "pooling_param")
@@ -74,17 +106,18 @@ package struct Pooling: Layer {
       guard pad[axis] < kernel[axis] else {
         throw fields.fault("pad \(pad[axis]) must be smaller than the kernel \(kernel[axis])", at: "pooling_param.pad")
       }
-      guard extents[axis] + 2 * pad[axis] >= kernel[axis] else {
+      guard padded[axis] >= kernel[axis] else {
         throw fields.fault(
-          .badShape,
-          "kernel \(Shape(kernel)) is larger than its padded input \(Shape(zip(extents, pad).map { $0 + 2 * $1 }))",
+          .badShape, "kernel \(Shape(kernel)) is larger than its padded input \(Shape(padded))",
           at: "pooling_param.kernel_size")
       }
     }
     return PoolingDescription(
       method: param.pool == .max ? .max : .average, batch: bottom[0], channels: bottom[1], bottomExtents: extents,
-      topExtents: Pooling.topExtents(extents, kernel: kernel, stride: stride, pad: pad, mode: param.roundMode),
-      kernel: kernel, stride: stride, pad: pad)
+      topExtents: padsSides
+        ? Pooling.topExtents(padded, kernel: kernel, stride: stride, pad: [0, 0], mode: roundMode)
+        : Pooling.topExtents(extents, kernel: kernel, stride: stride, pad: pad, mode: roundMode),
+      kernel: kernel, stride: stride, pad: pad, excludesPadding: param.pool == .aveExcPad)
   }
 
   /// The number of windows on each axis.
@@ -161,6 +194,9 @@ package struct Pooling: Layer {
     example("average 3/2, last window cut", [2, 2, 6, 8], "pool: AVE kernel_size: 3 stride: 2"),
     example("average with padding", [2, 3, 6, 7], "pool: AVE kernel_size: 3 stride: 2 pad: 1"),
     example("global average", [2, 3, 4, 5], "pool: AVE global_pooling: true"),
+    example("rounded down, a fork's word", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 ceil_mode: false"),
+    example("sides padded unequally", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 pad_r: 1 pad_b: 1"),
+    example("average without padding", [2, 2, 6, 6], "pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad_l: 1 pad_t: 1"),
     example("rounded down", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 round_mode: FLOOR"),
     LayerExample(
       "max with its positions", inputs: [.distinct([2, 2, 4, 4])],

@@ -3,19 +3,30 @@ import Compute
 import Nets
 import Tensors
 
-/// top = max(bottom, 0) + negative_slope min(bottom, 0), elementwise (Nair, Hinton, ICML 2010).
+/// top = max(bottom, 0) + negative_slope min(bottom, 0), elementwise (Nair, Hinton, ICML 2010); with `relu6` of a fork,
+/// at most 6, as the layer ReLU6 does.
 package struct ReLU: Layer {
   package static let type = "ReLU"
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
   private let slope: Float
+  /// Present when the top is at most 6.
+  private let clipped: ReLU6?
 
-  package init(_ fields: LayerFields) throws { slope = fields.parameter.reluParam.negativeSlope }
+  package init(_ fields: LayerFields) throws {
+    let param = fields.parameter.reluParam
+    slope = param.negativeSlope
+    clipped = param.relu6 ? try ReLU6(fields) : nil
+    guard clipped == nil || slope == 0 else {
+      throw fields.fault("relu6 goes without negative_slope", at: "relu_param.relu6")
+    }
+  }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: bottoms) }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let clipped { return try clipped.bind(binding) }
     let layout = binding.bottomLayout(0)
     let op = try binding.engine.rectifier(
       RectifierDescription(shape: binding.bottomShapes[0], negativeSlope: slope), layout: layout)
@@ -57,6 +68,9 @@ package struct ReLU: Layer {
     LayerExample(
       "leaky, in place", inputs: [.normalAway([3, 7], from: 0)],
       #"layer { name: "relu" type: "ReLU" bottom: "in0" top: "in0" relu_param { negative_slope: 0.1 } }"#),
+    LayerExample(
+      "at most 6", inputs: [.distinct([13, 11])],
+      #"layer { name: "relu" type: "ReLU" bottom: "in0" top: "relu" relu_param { relu6: true } }"#),
     LayerExample(
       "negative slope below zero", inputs: [.normalAway([3, 7], from: 0)],
       #"layer { name: "relu" type: "ReLU" bottom: "in0" top: "relu" relu_param { negative_slope: -0.5 } }"#),

@@ -21,6 +21,9 @@ struct RecurrentFields: Sendable {
     self.fields = fields
     self.states = states
     param = fields.parameter.recurrentParam
+    try fields.refuse(param.dropoutRatio > 0, "recurrent_param.dropout_ratio", "put a Dropout layer behind")
+    try fields.refuse(
+      param.hasNumLayers && param.numLayers != 1, "recurrent_param.num_layers", "stack layers of this type")
     outputs = Int(param.numOutput)
     guard outputs > 0 else { throw fields.fault("num_output must be at least 1", at: "recurrent_param.num_output") }
     let exposed = param.exposeHidden ? states : 0

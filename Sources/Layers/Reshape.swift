@@ -18,6 +18,8 @@ package struct Reshape: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.reshapeParam
+    try fields.refuse(
+      param.pixelshuffler != 1, "reshape_param.pixelshuffler", "use Reshape, Permute and Reshape, or Reorg")
     let dims = param.shape.dim
     guard dims.filter({ $0 == -1 }).count <= 1 else {
       throw fields.fault("only one extent can be -1", at: "reshape_param.shape")

@@ -19,6 +19,7 @@ package struct Scale: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.scaleParam
+    try fields.refuse(param.hasMinValue, "scale_param.min_value", "the scale is not bounded")
   }
 
   private var isLearned: Bool { fields.parameter.bottom.count == 1 }

@@ -11,7 +11,10 @@ package struct Softmax: Layer {
 
   private let axis: Int
 
-  package init(_ fields: LayerFields) throws { axis = Int(fields.parameter.softmaxParam.axis) }
+  package init(_ fields: LayerFields) throws {
+    axis = Int(fields.parameter.softmaxParam.axis)
+    try SoftmaxDescription.refuseForks(fields)
+  }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     _ = try bottoms[0].canonicalAxis(axis)
@@ -58,6 +61,12 @@ package struct Softmax: Layer {
 }
 
 extension SoftmaxDescription {
+  static func refuseForks(_ fields: LayerFields) throws {
+    try fields.refuse(
+      fields.parameter.softmaxParam.normalizeType != "Softmax", "softmax_param.normalize_type",
+      "use a Normalize layer with normalize_param for L1 and L2")
+  }
+
   init(_ shape: Shape, axis: Int) throws {
     let axis = try shape.canonicalAxis(axis)
     self.init(outer: shape.count(..<axis), channels: shape[axis], inner: shape.count((axis + 1)...))

@@ -24,6 +24,7 @@ package struct SoftmaxWithLoss: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     axis = Int(fields.parameter.softmaxParam.axis)
+    try SoftmaxDescription.refuseForks(fields)
     normalization = try LossNormalization(fields, default: .valid)
   }
 

@@ -7,7 +7,9 @@ import Tensors
 struct SpatialWindow: Sendable {
   var kernel: [Int]
   var stride: [Int]
+  /// Before the first element, and after the last.
   var pad: [Int]
+  var padAfter: [Int]
   var dilation: [Int]
 
   /// The extent that the window covers on each axis, holes included.
@@ -39,13 +41,40 @@ struct WindowFields: Sendable {
     }
   }
 
+  private var padsSides: Bool { param.padL != 0 || param.padR != 0 || param.padT != 0 || param.padB != 0 }
+
+  /// Refuses the fields of forks that would change the result.
+  func refuseForks(isTransposed: Bool) throws {
+    let place = "convolution_param."
+    try fields.refuse(param.padType != 0, place + "pad_type", "give pad_l, pad_r, pad_t and pad_b")
+    try fields.refuse(
+      param.hasKernelShape || param.hasStrideShape || param.hasPadShape, place + "kernel_shape",
+      "give kernel_size, stride and pad once for each axis")
+    try fields.refuse(
+      param.hasKernelDepth || param.temporalPad != 0 || param.temporalStride != 1, place + "kernel_depth",
+      "give kernel_size, stride and pad once for each axis")
+    try fields.refuse(param.fuseType != .unfused, place + "fuse_type", "a convolution does nothing else")
+    try fields.refuse(
+      padsSides && (!param.pad.isEmpty || param.hasPadH || param.hasPadW), place + "pad_l",
+      "pad is given as well; give one of the two forms")
+    try fields.refuse(padsSides && isTransposed, place + "pad_l", "a deconvolution cuts all sides equally")
+    for (name, value) in [("l", param.padL), ("r", param.padR), ("t", param.padT), ("b", param.padB)] where value < 0 {
+      throw fields.fault("pad_\(name) must not be below 0", at: place + "pad_\(name)")
+    }
+  }
+
   /// The window for `axes` spatial axes.
   func window(axes: Int) throws -> SpatialWindow {
+    let pad = try extents(param.pad, param.hasPadH || param.hasPadW ? (param.padH, param.padW) : nil, "pad", axes, 0)
+    guard !padsSides || axes == 2 else {
+      throw fields.fault("pad_l, pad_r, pad_t and pad_b need two spatial axes", at: "convolution_param.pad_l")
+    }
     let window = SpatialWindow(
       kernel: try extents(
         param.kernelSize, param.hasKernelH ? (param.kernelH, param.kernelW) : nil, "kernel_size", axes, 1),
       stride: try extents(param.stride, param.hasStrideH ? (param.strideH, param.strideW) : nil, "stride", axes, 1),
-      pad: try extents(param.pad, param.hasPadH || param.hasPadW ? (param.padH, param.padW) : nil, "pad", axes, 0),
+      pad: padsSides ? [Int(param.padT), Int(param.padL)] : pad,
+      padAfter: padsSides ? [Int(param.padB), Int(param.padR)] : pad,
       dilation: try extents(param.dilation, nil, "dilation", axes, 1))
     for (name, values) in [("kernel_size", window.kernel), ("stride", window.stride), ("dilation", window.dilation)]
     where values.contains(0) {

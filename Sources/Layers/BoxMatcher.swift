@@ -1,0 +1,182 @@
+import CaffeSchema
+import Diagnostics
+import Glibc
+import Nets
+import Tensors
+
+/// Decides for each default box of an image which object it stands for, as SSD's training does (Liu et al., ECCV 2016).
+///
+/// The bottoms are those of MultiBoxLoss. Its arrays are kept from pass to pass for their memory.
+final class BoxMatcher {
+  /// What is said of a box that no object is matched to: it counts as background, or not at all.
+  static let negative = -1
+  static let leftOut = -2
+
+  let priors: DefaultBoxes
+  private let param: MultiBoxLossParameter
+  private let boxCode: BoxCode
+  private let identity: Diagnostic.Layer
+  private let classes: Int
+  /// Rows of the objects of the present image, and those that still look for their best box.
+  private var objects: [Int] = []
+  private var open: [Int] = []
+  private var overlaps: [Float] = []
+  private var best: [Float] = []
+  private var mined: [(cost: Float, box: Int)] = []
+
+  init(_ fields: LayerFields, _ param: MultiBoxLossParameter, _ code: BoxCode, _ priors: DefaultBoxes) {
+    self.param = param
+    self.priors = priors
+    boxCode = code
+    identity = fields.identity
+    classes = Int(param.numClasses)
+  }
+
+  func label(of object: Int, _ bottoms: [Blob]) -> Int { Int(bottoms[3].values[8 * object + 1]) }
+
+  private func box(of object: Int, _ bottoms: [Blob]) -> Box { Box(bottoms[3].values + 8 * object + 3) }
+
+  /// What the locations of box `index` should be.
+  func code(of object: Int, _ index: Int, _ bottoms: [Blob]) -> SIMD4<Float> {
+    boxCode.encode(
+      box(of: object, bottoms), prior: priors.box(bottoms[2].values, index),
+      variance: priors.variance(bottoms[2].values, index))
+  }
+
+  /// The box that is compared with objects: the default one, or with `use_prior_for_matching: false` the predicted.
+  func candidate(_ image: Int, _ index: Int, _ bottoms: [Blob]) -> Box {
+    let prior = priors.box(bottoms[2].values, index)
+    if param.usePriorForMatching { return prior }
+    return boxCode.decode(
+      bottoms[0].values + (image * priors.count + index) * 4, prior: prior,
+      variance: priors.variance(bottoms[2].values, index))
+  }
+
+  /// Writes for each box the row of its object, `negative` or `leftOut`.
+  ///
+  /// - Throws: `badRecord` for an object that is no box or of no class.
+  func match(_ image: Int, _ bottoms: [Blob], _ target: UnsafeMutablePointer<Int32>) throws {
+    let count = priors.count
+    try findObjects(image, bottoms)
+    target.update(repeating: Int32(BoxMatcher.negative), count: count)
+    guard !objects.isEmpty else {
+      // SSD mines no negatives in an image without objects.
+      if param.miningType != .none { target.update(repeating: Int32(BoxMatcher.leftOut), count: count) }
+      return
+    }
+    measure(image, bottoms, target)
+    matchBest(target)
+    if param.matchType == .perPrediction { matchOthers(target) }
+    if param.miningType == .maxNegative {
+      mine(image, bottoms, target)
+    } else {
+      // Unmined, every box has a class.
+      for box in 0..<count where target[box] == Int32(BoxMatcher.leftOut) { target[box] = Int32(BoxMatcher.negative) }
+    }
+  }
+
+  private func findObjects(_ image: Int, _ bottoms: [Blob]) throws {
+    objects.removeAll(keepingCapacity: true)
+    let rows = bottoms[3].count / 8
+    for row in 0..<rows {
+      let values = bottoms[3].values + 8 * row
+      guard values[0] == Float(image), !values[1].isNaN, param.useDifficultGt || values[7] == 0 else { continue }
+      let box = box(of: row, bottoms)
+      guard values[1] >= 0, values[1] < Float(classes) || param.mapObjectToAgnostic,
+        values[1] != Float(param.backgroundLabelID), abs(values[1]) < 0x1p30, box.width > 0, box.height > 0
+      else {
+        throw Diagnostic(
+          .badRecord,
+          "object \(row) of the batch is of class \(values[1]) from (\(box.xMin), \(box.yMin)) to (\(box.xMax), \(box.yMax)): "
+            + "the class must be below \(classes) and not the background's, and the far corner right and below",
+          layer: identity)
+      }
+      objects.append(row)
+    }
+  }
+
+  /// Fills `overlaps`, boxes x objects, and `best`, the largest of each box.
+  private func measure(_ image: Int, _ bottoms: [Blob], _ target: UnsafeMutablePointer<Int32>) {
+    overlaps.removeAll(keepingCapacity: true)
+    best.removeAll(keepingCapacity: true)
+    for index in 0..<priors.count {
+      let candidate = candidate(image, index, bottoms)
+      let isIgnored = param.ignoreCrossBoundaryBbox && candidate.crossesBorder
+      if isIgnored { target[index] = Int32(BoxMatcher.leftOut) }
+      var largest: Float = 0
+      for object in objects {
+        let overlap = isIgnored ? 0 : candidate.overlap(box(of: object, bottoms))
+        overlaps.append(overlap > 1e-6 ? overlap : 0)
+        largest = max(largest, overlaps[overlaps.count - 1])
+      }
+      best.append(largest)
+    }
+  }
+
+  /// Object after object gets the box that it overlaps most, the largest overlap first.
+  private func matchBest(_ target: UnsafeMutablePointer<Int32>) {
+    open.removeAll(keepingCapacity: true)
+    open.append(contentsOf: objects.indices)
+    while !open.isEmpty {
+      var winner: (box: Int, place: Int, overlap: Float)?
+      for box in 0..<priors.count where target[box] == Int32(BoxMatcher.negative) {
+        for (place, object) in open.enumerated() {
+          let overlap = overlaps[box * objects.count + object]
+          if overlap > 0, overlap > winner?.overlap ?? 0 { winner = (box, place, overlap) }
+        }
+      }
+      guard let winner else { return }
+      target[winner.box] = Int32(objects[open[winner.place]])
+      best[winner.box] = winner.overlap
+      open.remove(at: winner.place)
+    }
+  }
+
+  private func matchOthers(_ target: UnsafeMutablePointer<Int32>) {
+    for box in 0..<priors.count where target[box] == Int32(BoxMatcher.negative) {
+      var winner: (object: Int, overlap: Float)?
+      for object in objects.indices {
+        let overlap = overlaps[box * objects.count + object]
+        if overlap > 0, overlap >= param.overlapThreshold, overlap > winner?.overlap ?? 0 { winner = (object, overlap) }
+      }
+      guard let winner else { continue }
+      target[box] = Int32(objects[winner.object])
+      best[box] = winner.overlap
+    }
+  }
+
+  /// Leaves out all negatives but those whose background costs most.
+  private func mine(_ image: Int, _ bottoms: [Blob], _ target: UnsafeMutablePointer<Int32>) {
+    mined.removeAll(keepingCapacity: true)
+    var matches = 0
+    for box in 0..<priors.count {
+      if target[box] >= 0 { matches += 1 }
+      guard target[box] == Int32(BoxMatcher.negative) else { continue }
+      target[box] = Int32(BoxMatcher.leftOut)
+      guard best[box] < param.negOverlap else { continue }
+      let x = bottoms[1].values + (image * priors.count + box) * classes
+      mined.append((backgroundCost(x), box))
+    }
+    let wanted = min(Float(matches) * param.negPosRatio, Float(mined.count))
+    mined.sort { $0.cost > $1.cost || (!$0.cost.isNaN && $1.cost.isNaN) }
+    for negative in mined.prefix(max(0, Int(wanted))) { target[negative.box] = Int32(BoxMatcher.negative) }
+  }
+
+  private func backgroundCost(_ x: UnsafePointer<Float>) -> Float {
+    let background = Int(param.backgroundLabelID)
+    guard param.confLossType == .logistic else { return softmaxCost(x, label: background) }
+    var sum: Float = 0
+    for c in 0..<classes { sum += max(x[c], 0) - (c == background ? x[c] : 0) + logf(1 + expf(-abs(x[c]))) }
+    return sum
+  }
+
+  /// -ln of the softmax's probability of a class.
+  func softmaxCost(_ x: UnsafePointer<Float>, label: Int) -> Float {
+    var largest = x[0]
+    for c in 1..<max(1, classes) where x[c] > largest { largest = x[c] }
+    var sum: Float = 0
+    for c in 0..<classes { sum += expf(x[c] - largest) }
+    let probability = expf(x[label] - largest) / sum
+    return -logf(probability < .leastNormalMagnitude ? .leastNormalMagnitude : probability)
+  }
+}
