@@ -24,6 +24,13 @@
   X(void, softmax_backward,                                                                                            \
     (long from, long to, long channels, long inner, const float *y, const float *dy, float *dx),                       \
     (from, to, channels, inner, y, dy, dx))                                                                            \
+  X(void, product_outer,                                                                                               \
+    (long from, long to, long rows, long steps, const float *a, long a_row, long a_step, const float *b, long b_row,   \
+     bool adds, float *c, long c_row),                                                                                 \
+    (from, to, rows, steps, a, a_row, a_step, b, b_row, adds, c, c_row))                                               \
+  X(void, product_inner,                                                                                               \
+    (long from, long to, long rows, long steps, const float *a, const float *b, float *c, long c_row),                 \
+    (from, to, rows, steps, a, b, c, c_row))                                                                           \
   X(void, pool_max,                                                                                                    \
     (long from, long to, const mtl_pooling *pooling, const float *bottom, float *top, void *which),                    \
     (from, to, pooling, bottom, top, which))                                                                           \

@@ -1,4 +1,5 @@
-/* Everything that is compiled once for each instruction set. */
+/* Everything that is compiled once for each instruction set, which says how wide its vectors are (MTL_WIDTH floats) and
+   how many rows and vectors of a product fit in its registers (MTL_BLOCK_ROWS, MTL_BLOCK_COLUMNS). */
 #include <stdint.h>
 #include <string.h>
 
@@ -32,6 +33,7 @@
 #undef W
 
 #include "Vectors.h"
+#include "Product.h"
 #include "Softmax.h"
 #include "PoolingUnits.h"
 #include "Response.h"

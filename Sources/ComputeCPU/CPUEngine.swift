@@ -1,11 +1,9 @@
-import CDNNL
-import COpenBLAS
 import CKernels
 import Compute
 import Diagnostics
 import Tensors
 
-/// The fast engine: oneDNN's convolutions and normalisations, OpenBLAS' and oneDNN's products, and kernels of our own
+/// The fast engine: oneDNN's convolutions and normalisations, products of oneDNN and OpenBLAS, and kernels of our own
 /// where those libraries are slower or do not compute what the format asks for.
 ///
 /// An engine and its ops belong to one thread at a time. The thread that makes the engine owns the thread pool; see
@@ -13,9 +11,10 @@ import Tensors
 package final class CPUEngine: Engine {
   package let name = "cpu"
   package let vectors: any VectorOps
-  let pool: ThreadPool
-  let dnnl: OneDNN
-  let convolutionPolicy: ConvolutionPolicy
+  private let pool: ThreadPool
+  private let dnnl: OneDNN
+  private let products: Products
+  private let convolutionPolicy: ConvolutionPolicy
 
   /// - Parameter threads: all that OpenMP allows (`OMP_NUM_THREADS`, else one to a processor) when nil.
   /// - Throws: `badArgument` for a number of threads that cannot be; `machine` when oneDNN cannot be used.
@@ -26,6 +25,7 @@ package final class CPUEngine: Engine {
     }
     pool = ThreadPool(count: threads)
     vectors = VectorFunctions(pool: pool)
+    products = Products(pool: pool)
     dnnl = try OneDNN(pool: pool)
     convolutionPolicy = convolutions
   }
@@ -43,24 +43,10 @@ package final class CPUEngine: Engine {
     pool.run(count, grain: grain, body)
   }
 
-  /// oneDNN's product is the faster one, except for transposed B with a long inner axis (an inner product's forward
-  /// pass: 32 x 9216 x 4096 takes it 62 ms and OpenBLAS 27), and for nothing to add up, which it skips.
   package func multiply(
     _ description: MatrixProduct, _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ c: UnsafeMutablePointer<Float>
   ) {
-    let d = description
-    let (lda, ldb) = (max(1, d.transposeA ? d.m : d.k), max(1, d.transposeB ? d.k : d.n))
-    pool.use()
-    if d.transposeB || d.k == 0 {
-      cblas_sgemm(
-        CblasRowMajor, d.transposeA ? CblasTrans : CblasNoTrans, d.transposeB ? CblasTrans : CblasNoTrans, Int32(d.m),
-        Int32(d.n), Int32(d.k), d.alpha, a, Int32(lda), b, Int32(ldb), d.beta, c, Int32(max(1, d.n)))
-    } else {
-      let status = mtl_dnnl_sgemm(
-        d.transposeA, false, Int64(d.m), Int64(d.n), Int64(d.k), d.alpha, a, Int64(lda), b, Int64(ldb), d.beta, c,
-        Int64(max(1, d.n)))
-      precondition(status == 0, "oneDNN: \(String(cString: mtl_dnnl_message(status)))")
-    }
+    products.multiply(description, a, b, c)
   }
 
   package func reorder(shape: Shape, from: Layout, to: Layout) throws -> any ReorderOp {

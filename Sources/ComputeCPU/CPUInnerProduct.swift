@@ -7,7 +7,7 @@ import Tensors
 final class CPUInnerProduct: InnerProductOp {
   let bottomLayout = Layout.plain
   let scratchByteCount = 0
-  let implementation = "sgemm"
+  let implementation = "product"
   private let description: InnerProductDescription
   private let engine: CPUEngine
 

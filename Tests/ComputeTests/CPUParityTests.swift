@@ -47,6 +47,22 @@ import Testing
     try compare(engine: CPUEngine(threads: 2), against: ReferenceEngine(), case: opCase, offer: .convolution)
   }
 
+  /// Long enough for several runs and tiles, and for two threads; with rests of every kind.
+  static let products: [MatrixProduct] = [(128, 70, 1100), (7, 1000, 300), (131, 65, 130), (1000, 50, 100)].flatMap {
+    m, n, k in
+    [(false, false), (false, true), (true, false), (true, true)].flatMap { transposeA, transposeB in
+      [0, 1, 0.5].map { beta in
+        MatrixProduct(m: m, n: n, k: k, transposeA: transposeA, transposeB: transposeB, beta: beta)
+      }
+    }
+  }
+
+  @Test(arguments: products)
+  func productsAgreeWithTheReference(_ product: MatrixProduct) throws {
+    let opCase = OpCase(.small, .product(product))
+    try compare(engine: CPUEngine(threads: 2), against: ReferenceEngine(), case: opCase, tolerance: 1e-5)
+  }
+
   static let winograd = OpCase.small.filter { opCase in
     if case .convolution(let d) = opCase.operation { d.kernel == [3, 3] && !d.isTransposed } else { false }
   }

@@ -66,6 +66,17 @@ void mtl_softmax(long from_tile, long to_tile, long channels, long inner, const 
 void mtl_softmax_backward(
     long from_tile, long to_tile, long channels, long inner, const float *y, const float *dy, float *dx);
 
+/* ---- Products ---- */
+
+/* Columns from ... to of C (rows x columns) = A B, or added to C: A's element (r, s) is a[r * a_row + s * a_step], B's
+   (s, column) b[s * b_row + column], C's c[r * c_row + column]. Made for few rows, or few steps. */
+void mtl_product_outer(
+    long from, long to, long rows, long steps, const float *a, long a_row, long a_step, const float *b, long b_row,
+    bool adds, float *c, long c_row);
+/* Columns from ... to of C += A B, with B transposed: A is rows x steps, B columns x steps. Made for few rows. */
+void mtl_product_inner(
+    long from, long to, long rows, long steps, const float *a, const float *b, float *c, long c_row);
+
 /* ---- Images ---- */
 
 /* How the C channels of an image of `positions` elements each lie in memory: in groups of up to `lanes` neighbouring
