@@ -27,11 +27,15 @@ let package = Package(
     .target(name: "CImages", dependencies: ["CLibJPEG", "CLibPNG", "CGdkPixbuf"]),
 
     .target(name: "Diagnostics"),
+    // Generated. Optimising it takes as long as all the rest and wins nothing: the work is done in SwiftProtobuf.
+    .target(
+      name: "CaffeMessages",
+      dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      swiftSettings: [.unsafeFlags(["-Onone"])]
+    ),
     .target(
       name: "CaffeSchema",
-      dependencies: [
-        "Diagnostics", "CProtobufText", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-      ],
+      dependencies: ["CaffeMessages", "Diagnostics", "CProtobufText"],
       exclude: ["caffe.proto"],
       resources: [.embedInCode("schema.pb")]
     ),

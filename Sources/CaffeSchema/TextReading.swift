@@ -63,13 +63,23 @@ package func parseText<M: SwiftProtobuf.Message>(
 }
 
 /// The message as text that reads back as the same message: one field a line, in the order of their numbers.
+///
+/// Fields that the schema does not know are left out: the text format has no names for them.
 package func printText(_ message: some SwiftProtobuf.Message) -> String {
-  message.textFormatString()
+  var options = TextFormatEncodingOptions()
+  options.printUnknownFields = false
+  return message.textFormatString(options: options)
 }
 
-/// One fault as itself, several as a list.
+/// One fault as itself, several as a list, of which no more than a screen can show.
 private func asOneError(_ faults: [Diagnostic]) -> any Error {
-  faults.count == 1 ? faults[0] : DiagnosticList(faults)
+  if faults.count == 1 { return faults[0] }
+  let limit = 20
+  var shown = Array(faults.prefix(limit))
+  if faults.count > limit {
+    shown[limit - 1].notes.append(Diagnostic.Note("\(faults.count - limit) more faults follow"))
+  }
+  return DiagnosticList(shown)
 }
 
 private func missingFields(_ paths: [String], places: FieldPlaces) -> [Diagnostic] {

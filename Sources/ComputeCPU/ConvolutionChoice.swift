@@ -29,14 +29,13 @@ struct ConvolutionChoice {
   let backwardData: Primitive?
   let backwardWeights: Primitive?
 
-  /// What no format is wasted on: see `waste`.
-  private static let wasteLimit = 1.5
-
   /// Chooses formats and algorithms; the primitives are still to be built.
   ///
   /// oneDNN's own choice of formats suits the forward pass, and mostly all directions. It does not when a bottom of
-  /// few channels wants a gradient, for which no fast kernel is left then, nor when much of a block would be filling:
-  /// 20 and 50 channels take twice the time. There the channels lie last, unpadded.
+  /// few channels wants a gradient, for which no fast kernel is left then: there the channels lie last.
+  ///
+  /// Channels last would also save the filling of blocks (20 and 50 channels: a quarter of the time on a quiet machine),
+  /// but those kernels wait for each other: beside a busy process they take ten times longer, blocks twice.
   ///
   /// - Throws: `machine` when oneDNN has no primitive for the convolution.
   static func make(
@@ -50,8 +49,7 @@ struct ConvolutionChoice {
     for format in [MTL_FORMAT_ANY, MTL_FORMAT_CHANNELS_LAST, MTL_FORMAT_PLAIN] {
       do {
         guard let choice = try maker.make(format) else { continue }
-        let isWasteful = format == MTL_FORMAT_ANY && choice.waste(description) > wasteLimit
-        if choice.isFast && !isWasteful { return choice }
+        if choice.isFast { return choice }
         if usable.map({ choice.isFast && !$0.isFast }) ?? true { usable = choice }
       } catch {
         fault = fault ?? error
@@ -64,12 +62,6 @@ struct ConvolutionChoice {
   /// Whether no direction is left to oneDNN's unoptimised loops, which are a thousand times slower.
   private var isFast: Bool {
     ![forward, backwardData, backwardWeights].contains { $0?.implementation.contains("ref") ?? false }
-  }
-
-  /// By which factor the filling of blocks adds to the work.
-  private func waste(_ description: ConvolutionDescription) -> Double {
-    let padded = bottom.paddedChannels(description.bottomChannels) * top.paddedChannels(description.topChannels)
-    return Double(padded) / Double(description.bottomChannels * description.topChannels)
   }
 }
 
@@ -84,7 +76,11 @@ private struct ConvolutionMaker {
   /// All directions with bottom and top in `format`; nil when oneDNN chooses one for them that no other op reads.
   func make(_ format: mtl_format) throws -> ConvolutionChoice? {
     let forward = try primitive(MTL_FORWARD, format, format, nil)
-    guard let bottom = forward.format(MTL_SOURCE), let top = forward.format(MTL_DESTINATION) else { return nil }
+    // Formats that are the same in memory (one channel) are not the same to oneDNN: what was asked for stays.
+    let asked = Format(format)
+    guard let bottom = asked ?? forward.format(MTL_SOURCE), let top = asked ?? forward.format(MTL_DESTINATION) else {
+      return nil
+    }
     return ConvolutionChoice(
       bottom: bottom, top: top, forward: forward,
       backwardData: bottomGradient ? try primitive(MTL_BACKWARD_DATA, bottom.native, top.native, forward) : nil,

@@ -18,27 +18,48 @@ final class ReferenceConvolution: ConvolutionOp {
   let implementation = "reference"
   private let description: ConvolutionDescription
   private let meetings: ConvolutionMeetings
+  /// The forward sums before they are rounded.
+  private let sums: Memory
 
   init(_ description: ConvolutionDescription) {
     self.description = description
     meetings = ConvolutionMeetings(description)
+    sums = Memory(byteCount: description.topShape.count * MemoryLayout<Double>.stride)
   }
 
   func forward(
     bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer
   ) {
-    let plane = description.topExtents.reduce(1, *)
-    for n in 0..<description.batch {
-      for k in 0..<description.topChannels {
-        let first = top.floats + (n * description.topChannels + k) * plane
-        first.update(repeating: bias?.values[k] ?? 0, count: plane)
-      }
+    let count = description.topShape.count
+    let sums = self.sums.base.assumingMemoryBound(to: Double.self)
+    sums.update(repeating: 0, count: count)
+    addTop(sums, bottom: bottom.floats, weights: weights.values)
+    let plane = max(1, description.topExtents.reduce(1, *))
+    for i in 0..<count {
+      // The bias comes last, as it does where a matrix product made the sum.
+      top.floats[i] = Float(sums[i]) + (bias?.values[i / plane % description.topChannels] ?? 0)
     }
-    if description.isTransposed {
-      addToFine(top.floats, coarse: bottom.floats, weights: weights.values)
-    } else {
-      addToCoarse(top.floats, fine: bottom.floats, weights: weights.values)
+  }
+
+  /// The forward sums, in double precision: two windows of a pooling layer behind a convolution often differ by less
+  /// than the rounding of float32, and which of them wins decides where a gradient goes.
+  private func addTop(
+    _ sums: UnsafeMutablePointer<Double>, bottom: UnsafePointer<Float>, weights: UnsafePointer<Float>
+  ) {
+    let isTransposed = description.isTransposed
+    meetings.forEach { weight, row in
+      let value = Double(weights[weight])
+      row.forEach { coarseStart, fineStart, count, step in
+        let to = sums + (isTransposed ? fineStart : coarseStart)
+        let from = bottom + (isTransposed ? coarseStart : fineStart)
+        if step == 1 {
+          for x in 0..<count { to[x] += value * Double(from[x]) }
+        } else {
+          let (toStep, fromStep) = isTransposed ? (step, 1) : (1, step)
+          for x in 0..<count { to[x * toStep] += value * Double(from[x * fromStep]) }
+        }
+      }
     }
   }
 

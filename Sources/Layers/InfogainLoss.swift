@@ -19,10 +19,12 @@ package struct InfogainLoss: Layer {
 
   private let fields: LayerFields
   private let param: InfogainLossParameter
+  private let normalization: LossNormalization
 
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.infogainLossParam
+    normalization = try LossNormalization(fields, default: .valid)
     guard fields.parameter.bottom.count == 3 || param.hasSource else {
       throw fields.fault(
         "the matrix is missing; give it as a third bottom or as source, a .binaryproto", at: "infogain_loss_param")
@@ -79,7 +81,7 @@ package struct InfogainLoss: Layer {
     return Run(
       op, labels, bottoms, loss, probabilities: probabilities?.dataRegion ?? binding.workspace(bytes),
       matrix: bottoms.count == 3 ? [] : try readMatrix(classes: labels.classes),
-      normalization: fields.parameter.lossParam.effectiveNormalization(default: .valid))
+      normalization: normalization)
   }
 
   private final class Run: LossRun {
@@ -90,12 +92,12 @@ package struct InfogainLoss: Layer {
     private let probabilities: Region
     /// Empty when the matrix is a bottom.
     private let matrix: [Float]
-    private let normalization: LossParameter.NormalizationMode
+    private let normalization: LossNormalization
     private(set) var labelledCount = 0
 
     init(
       _ op: any SoftmaxOp, _ labels: ClassLabels, _ bottoms: [Blob], _ loss: Blob, probabilities: Region,
-      matrix: [Float], normalization: LossParameter.NormalizationMode
+      matrix: [Float], normalization: LossNormalization
     ) {
       self.op = op
       self.labels = labels

@@ -1,23 +1,37 @@
 import CaffeSchema
 import Nets
 
-extension LossParameter {
-  /// What `normalization` says, or the older `normalize`: true is VALID, false BATCH_SIZE.
-  func effectiveNormalization(default standard: NormalizationMode) -> NormalizationMode {
-    if hasNormalization { return normalization }
-    if hasNormalize { return normalize ? .valid : .batchSize }
-    return standard
-  }
-}
+/// What a loss's sum is divided by: `loss_param { normalization }`, or the older `normalize`, whose true is VALID and
+/// false BATCH_SIZE.
+struct LossNormalization: Sendable {
+  private let mode: LossParameter.NormalizationMode
+  private let fixed: Float
 
-extension LossParameter.NormalizationMode {
-  /// What a sum of losses is divided by; at least 1, so that a batch without labels gives 0.
+  /// - Throws: `badParameter` for a divisor that is not above 0, `unsupported` for the weights that some forks have here.
+  init(_ fields: LayerFields, default standard: LossParameter.NormalizationMode) throws {
+    let param = fields.parameter.lossParam
+    mode =
+      param.hasNormalization
+      ? param.normalization : param.hasNormalize ? param.normalize ? .valid : .batchSize : standard
+    fixed = param.preFixedNormalizer
+    guard mode != .preFixed || fixed > 0 else {
+      throw fields.fault("pre_fixed_normalizer must be above 0", at: "loss_param.pre_fixed_normalizer")
+    }
+    let weights = "classes are weighted equally; InfogainLoss with a diagonal matrix weights them"
+    try fields.refuse(param.weightByLabelFreqs, "loss_param.weight_by_label_freqs", weights)
+    try fields.refuse(!param.classWeighting.isEmpty, "loss_param.class_weighting", weights)
+    try fields.refuse(param.adaptiveWeighting, "loss_param.adaptive_weighting", weights)
+    try fields.refuse(param.hasScale && param.scale != 1, "loss_param.scale", "give the layer's loss_weight")
+  }
+
+  /// At least 1 where it counts something, so that a batch without labels gives 0.
   func divisor(labelled: Int, positions: Int, batch: Int) -> Float {
-    switch self {
+    switch mode {
     case .valid: Float(max(1, labelled))
     case .full: Float(max(1, positions))
     case .batchSize: Float(max(1, batch))
     case .none: 1
+    case .preFixed: fixed
     }
   }
 }

@@ -18,8 +18,12 @@ package struct SigmoidCrossEntropyLoss: Layer {
   package static let topCount = 1...1
 
   private let fields: LayerFields
+  private let normalization: LossNormalization
 
-  package init(_ fields: LayerFields) throws { self.fields = fields }
+  package init(_ fields: LayerFields) throws {
+    self.fields = fields
+    normalization = try LossNormalization(fields, default: .batchSize)
+  }
 
   package func takesGradient(bottom index: Int) -> Bool { index == 0 }
 
@@ -38,7 +42,7 @@ package struct SigmoidCrossEntropyLoss: Layer {
     let param = fields.parameter.lossParam
     return Run(
       binding.engine, bottoms[0], bottoms[1], binding.top(0), ignored: param.hasIgnoreLabel ? param.ignoreLabel : nil,
-      param.effectiveNormalization(default: .batchSize))
+      normalization)
   }
 
   private final class Run: LossRun {
@@ -47,12 +51,12 @@ package struct SigmoidCrossEntropyLoss: Layer {
     private let targets: Blob
     private let loss: Blob
     private let ignored: Int32?
-    private let normalization: LossParameter.NormalizationMode
+    private let normalization: LossNormalization
     private(set) var labelledCount = 0
 
     init(
       _ engine: any Engine, _ scores: Blob, _ targets: Blob, _ loss: Blob, ignored: Int32?,
-      _ normalization: LossParameter.NormalizationMode
+      _ normalization: LossNormalization
     ) {
       self.engine = engine
       self.scores = scores

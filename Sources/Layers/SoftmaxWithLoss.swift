@@ -19,12 +19,12 @@ package struct SoftmaxWithLoss: Layer {
 
   private let fields: LayerFields
   private let axis: Int
-  private let normalization: LossParameter.NormalizationMode
+  private let normalization: LossNormalization
 
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     axis = Int(fields.parameter.softmaxParam.axis)
-    normalization = fields.parameter.lossParam.effectiveNormalization(default: .valid)
+    normalization = try LossNormalization(fields, default: .valid)
   }
 
   package func takesGradient(bottom index: Int) -> Bool { index == 0 }
@@ -64,12 +64,12 @@ package struct SoftmaxWithLoss: Layer {
     private let targets: Blob
     private let loss: Blob
     private let probabilities: Region
-    private let normalization: LossParameter.NormalizationMode
+    private let normalization: LossNormalization
     private(set) var labelledCount = 0
 
     init(
       _ engine: any Engine, _ op: any SoftmaxOp, _ labels: ClassLabels, _ scores: Blob, _ targets: Blob, _ loss: Blob,
-      probabilities: Region, normalization: LossParameter.NormalizationMode
+      probabilities: Region, normalization: LossNormalization
     ) {
       self.engine = engine
       self.op = op

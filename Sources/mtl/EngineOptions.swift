@@ -23,6 +23,11 @@ struct EngineOptions: ParsableArguments {
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
   }
 
+  /// To be called before a command prints anything: it may start the process anew with another environment.
+  func prepareProcess() {
+    if engine == .cpu { CPUEngine.prepareProcess() }
+  }
+
   func makeEngine() throws -> any Engine {
     switch engine {
     case .cpu: try CPUEngine(threads: threads)

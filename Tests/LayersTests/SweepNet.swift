@@ -5,7 +5,8 @@ import Layers
 import Nets
 import Tensors
 
-/// A net around a layer's example: inputs in0, in1, … and the layer, with gradients down to the inputs.
+/// A net around a layer's example: inputs in0, in1, … and the layer, with gradients down to the inputs. Of an example
+/// with several layers, the last is the one that it shows.
 ///
 /// The objective is the sum of the losses and of every other output times fixed random factors.
 final class SweepNet {
@@ -37,7 +38,7 @@ final class SweepNet {
   }
 
   static func topCount(_ example: LayerExample) -> Int {
-    (try? layers(example).flatMap(\.top).count) ?? 1
+    (try? layers(example).last?.top.count) ?? 1
   }
 
   private static func layers(_ example: LayerExample) throws -> [LayerParameter] {
@@ -55,7 +56,8 @@ final class SweepNet {
       layer.inputParam.shape = [shape]
       net.layer.append(layer)
     }
-    if let lossTop { layers[0].lossWeight = layers[0].top.indices.map { $0 == lossTop ? 1 : 0 } }
+    let last = layers.count - 1
+    if let lossTop { layers[last].lossWeight = layers[last].top.indices.map { $0 == lossTop ? 1 : 0 } }
     guard surrounded != .none else {
       net.layer += layers
       return net.textFormatString()
@@ -70,9 +72,9 @@ final class SweepNet {
         continue
       }
     }
-    rename(&layers[0], inPlace: surrounded == .inPlace)
+    rename(&layers[last], inPlace: surrounded == .inPlace)
     net.layer += layers
-    for (index, top) in layers[0].top.enumerated() {
+    for (index, top) in layers[last].top.enumerated() {
       var layer = LayerParameter()
       (layer.name, layer.type, layer.bottom, layer.top) = ("behind \(index)", "Power", [top], ["out \(index)"])
       (layer.powerParam.scale, layer.powerParam.shift) = (-0.7, 0.2)
@@ -131,13 +133,13 @@ final class SweepNet {
     for i in 0..<inputs[index].count { inputs[index].values[i] = value(i) ?? inputs[index].values[i] }
   }
 
-  /// Of the example's layer, which is a loss or metric.
+  /// Of the layer that the example shows, its last, which is a loss or metric.
   var labelledCount: Int? {
-    (net.run(ofLayer: example.inputs.count) as? any LossRun)?.labelledCount
+    (net.run(ofLayer: net.graph.nodes.count - 1) as? any LossRun)?.labelledCount
   }
 
   func firstTop() throws -> [Float] {
-    try net.values(of: net.blob(ofValue: net.graph.nodes[example.inputs.count].tops[0]))
+    try net.values(of: net.blob(ofValue: net.graph.nodes[net.graph.nodes.count - 1].tops[0]))
   }
 
   /// The same pass each time: layers draw the same numbers, and states start anew.

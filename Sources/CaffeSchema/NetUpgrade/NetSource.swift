@@ -56,7 +56,7 @@ package struct NetSource: Sendable {
       let path = "layers[\(old.index)]"
       var (layer, moved) =
         old.layer.hasLayer
-        ? try upgradedFrom2013(old.layer, at: places.scoped(to: path)) : old.layer.upgraded()
+        ? try upgradedFrom2013(old.layer, at: places.scoped(to: path)) : upgradedFrom2014(old.layer, path: path)
       layer.moveTransforms(moved: &moved)
       return PlacedLayer(
         layer: layer, places: places.upgraded(from: path, moved: moved), position: places.exactPosition(path))
@@ -75,6 +75,18 @@ package struct NetSource: Sendable {
     parameter.layers = []
     parameter.layer = placed.map(\.layer)
     layerPlaces = placed.map(\.places)
+  }
+
+  private mutating func upgradedFrom2014(
+    _ old: V1LayerParameter, path: String
+  ) -> (LayerParameter, moved: [String: String]) {
+    if old.type == .crop {
+      warnings.append(
+        Diagnostic(
+          .unsupported, "CROP of 2014 aligned its bottoms by the layers between them; Crop cuts at offset 0",
+          severity: .warning, layer: Diagnostic.Layer(name: old.name, type: "Crop"), at: places.location(path)))
+    }
+    return old.upgraded()
   }
 
   private mutating func upgradedFrom2013(

@@ -62,6 +62,7 @@ extension V1LayerParameter {
     if hasLossParam { layer.lossParam = lossParam }
     if hasLrnParam { layer.lrnParam = lrnParam }
     if hasMemoryDataParam { layer.memoryDataParam = memoryDataParam }
+    if hasMultiStageMeanfieldParam { layer.multiStageMeanfieldParam = multiStageMeanfieldParam }
     if hasMvnParam { layer.mvnParam = mvnParam }
     if hasPoolingParam { layer.poolingParam = poolingParam }
     if hasPowerParam { layer.powerParam = powerParam }
@@ -88,8 +89,11 @@ extension V1LayerParameter.LayerType {
     case .concat: "Concat"
     case .contrastiveLoss: "ContrastiveLoss"
     case .convolution: "Convolution"
+    case .convolution3D: "Convolution3D"
+    case .crop: "Crop"
     case .data: "Data"
     case .deconvolution: "Deconvolution"
+    case .deconvolution3D: "Deconvolution3D"
     case .dropout: "Dropout"
     case .dummyData: "DummyData"
     case .eltwise: "Eltwise"
@@ -103,11 +107,14 @@ extension V1LayerParameter.LayerType {
     case .imageData: "ImageData"
     case .infogainLoss: "InfogainLoss"
     case .innerProduct: "InnerProduct"
+    case .l2Loss: "L2Loss"
     case .lrn: "LRN"
     case .memoryData: "MemoryData"
+    case .multiStageMeanfield: "MultiStageMeanfield"
     case .multinomialLogisticLoss: "MultinomialLogisticLoss"
     case .mvn: "MVN"
     case .pooling: "Pooling"
+    case .pooling3D: "Pooling3D"
     case .power: "Power"
     case .relu: "ReLU"
     case .sigmoid: "Sigmoid"
@@ -119,6 +126,7 @@ extension V1LayerParameter.LayerType {
     case .split: "Split"
     case .tanh: "TanH"
     case .threshold: "Threshold"
+    case .videoData: "VideoData"
     case .windowData: "WindowData"
     }
   }

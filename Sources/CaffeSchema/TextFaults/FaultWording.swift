@@ -13,9 +13,11 @@ extension TextFaultFinder {
 
   /// A character that is not ASCII; libprotobuf takes it apart into bytes.
   private func describedCharacter(at position: FieldPlaces.Position) -> String {
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
-    let scalars = lines[Int(position.line) - 1].unicodeScalars
-    guard let scalar = scalars.dropFirst(Int(position.column) - 1).first else { return "a byte that is no text" }
+    // By scalars: to Swift, a carriage return and a newline are one character.
+    let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+    guard lines.indices.contains(Int(position.line) - 1),
+      let scalar = lines[Int(position.line) - 1].dropFirst(Int(position.column) - 1).first
+    else { return "a byte that is no text" }
     switch scalar {
     case "\u{201C}", "\u{201D}", "\u{2018}", "\u{2019}": return "the curly quote '\(scalar)'; use straight quotes"
     case "\u{A0}", "\u{3000}": return "a no-break or wide space; use a plain one"
@@ -27,9 +29,17 @@ extension TextFaultFinder {
   func unknownFieldMessage(_ name: String) -> String {
     let message = "unknown field '\(name)' in \(SchemaDescription.shortName(block.type))"
     if let home = home(of: name) { return message + "; " + home }
-    let known = (schema.messages[block.type] ?? []).map(\.name)
-    guard let near = nearestName(to: name, among: known) else { return message }
+    guard let near = nearestField(to: name) else { return message }
     return message + "; did you mean '\(near)'?"
+  }
+
+  /// Two names that end in _param are compared by what is before it, lest the ending make them alike.
+  private func nearestField(to name: String) -> String? {
+    let known = (schema.messages[block.type] ?? []).map(\.name)
+    let ending = "_param"
+    guard name.hasSuffix(ending) else { return nearestName(to: name, among: known) }
+    let stems = known.filter { $0.hasSuffix(ending) }.map { String($0.dropLast(ending.count)) }
+    return nearestName(to: String(name.dropLast(ending.count)), among: stems).map { $0 + ending }
   }
 
   /// Where a field belongs that is known, but not in the block at hand.

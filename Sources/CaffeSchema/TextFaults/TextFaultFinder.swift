@@ -216,7 +216,8 @@ struct TextFaultFinder {
 extension String {
   /// Without the quotes around a string token.
   func trimmingQuotes() -> String {
-    guard let first, first == "\"" || first == "'" else { return self }
-    return String(dropFirst().dropLast(count > 1 && last == first ? 1 : 0))
+    guard let quote = unicodeScalars.first, quote == "\"" || quote == "'" else { return self }
+    let isClosed = unicodeScalars.count > 1 && unicodeScalars.last == quote
+    return String(unicodeScalars.dropFirst().dropLast(isClosed ? 1 : 0))
   }
 }

@@ -9,7 +9,8 @@ extension TextFaultFinder {
         return try skipValue()
       }
       report(.syntax, "expected ':' after '\(field.name)', got \(quoted(current))", at: current)
-      if current.kind == .end || current.text == "}" { return }
+      if current.kind == .end || isAt("}", ">") { return }
+      if current.kind == .symbol, !isAt("[", "-") { advance() }
     }
     guard isAt("[") else { return try readValue(of: field) }
     guard field.isRepeated else {
@@ -157,13 +158,13 @@ extension TextFaultFinder {
 
   /// Whether a string token is whole and every backslash in it starts an escape.
   private mutating func checkString(_ token: TextToken, for field: SchemaDescription.Field) throws {
-    guard let quote = token.text.first else { return }
+    guard let quote = token.text.unicodeScalars.first else { return }
     var escaped = false
     var closed = false
-    for character in token.text.dropFirst() {
+    for character in token.text.unicodeScalars.dropFirst() {
       if escaped {
         escaped = false
-        if !"abfnrtv\\?'\"xXuU01234567".contains(character) {
+        if !"abfnrtv\\?'\"xXuU01234567".unicodeScalars.contains(character) {
           report(
             .syntax, "'\\\(character)' in the value of '\(field.name)' means nothing; write '\\\\' for a backslash",
             at: token)

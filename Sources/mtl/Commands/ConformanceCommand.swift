@@ -29,6 +29,7 @@ struct ConformanceCommand: ParsableCommand {
   @OptionGroup var engineOptions: EngineOptions
 
   func run() throws {
+    engineOptions.prepareProcess()
     let cases = try folders.flatMap(casesIn)
     let engine = try engineOptions.makeEngine()
     var failed = 0

@@ -48,6 +48,7 @@ struct TestCommand: ParsableCommand {
   }
 
   func run() throws {
+    engineOptions.prepareProcess()
     let path = snapshot ?? weights ?? ""
     let learned = try NetSource.readWeights(path)
     let source = try model.map(NetSource.read(path:)) ?? definition(in: learned, path)

@@ -38,6 +38,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   func run() throws {
+    engineOptions.prepareProcess()
     let log = TrainingLog(Logger(label: "mtl", factory: { _ in GlogHandler() }))
     let settings = try SolverSettings(SolverSource.read(path: solver))
     for note in settings.notes { log.warn(note.description) }

@@ -1,0 +1,93 @@
+import Compute
+import Diagnostics
+import Nets
+import Tensors
+
+/// The sum of |a - b| over N, the batch. Both bottoms take a gradient, 0 where they are equal.
+///
+/// A NaN in the second bottom means 'not labelled' and counts for nothing; N then counts the records that have a label.
+package struct L1Loss: Layer {
+  package static let type = "L1Loss"
+  package static let role = LayerRole.loss
+  package static let bottomCount = 2...2
+  package static let topCount = 1...1
+
+  private let fields: LayerFields
+
+  package init(_ fields: LayerFields) throws { self.fields = fields }
+
+  package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    guard bottoms[0].extent(0) == bottoms[1].extent(0), bottoms[0].count == bottoms[1].count else {
+      throw fields.fault(.badShape, "the bottoms must have as many records and values: \(bottoms[0]) and \(bottoms[1])")
+    }
+    return LayerShapes(tops: [.scalar])
+  }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    DistanceRun(binding, cost: { abs($0) }, slope: { $0 > 0 ? 1 : $0 < 0 ? -1 : 0 })
+  }
+
+  package static let examples: [LayerExample] = [
+    LayerExample(
+      "two blobs", inputs: [.uniform([3, 4], 0...1), .uniform([3, 4], 2...3)],
+      #"layer { name: "loss" type: "L1Loss" bottom: "in0" bottom: "in1" top: "loss" }"#)
+  ]
+}
+
+/// A loss that adds up a cost of the differences of two bottoms, weighted by a third and fourth where they are given:
+/// sum of outer * cost(inner * (a - b)) over the labelled records, or over what `divisor` says.
+final class DistanceRun: LossRun {
+  private let bottoms: [Blob]
+  private let loss: Blob
+  private let cost: (Float) -> Float
+  private let slope: (Float) -> Float
+  private let divisor: ((_ labelledRecords: Int) -> Float)?
+  private(set) var labelledCount = 0
+
+  init(
+    _ binding: LayerBinding, cost: @escaping (Float) -> Float, slope: @escaping (Float) -> Float,
+    divisor: ((_ labelledRecords: Int) -> Float)? = nil
+  ) {
+    bottoms = binding.bottomShapes.indices.map { binding.bottom($0) }
+    loss = binding.top(0)
+    self.cost = cost
+    self.slope = slope
+    self.divisor = divisor
+    binding.backwardReads(bottoms: bottoms)
+  }
+
+  private var normalizer: Float { divisor?(labelledCount) ?? Float(max(1, labelledCount)) }
+
+  func forward() {
+    let (a, b) = (bottoms[0].values, bottoms[1].values)
+    let inner = bottoms.count > 2 ? bottoms[2].values : nil
+    let outer = bottoms.count > 3 ? bottoms[3].values : nil
+    let batch = max(1, bottoms[0].shape.extent(0))
+    let width = bottoms[0].count / batch
+    labelledCount = 0
+    var sum = 0.0
+    for record in 0..<batch {
+      var isLabelled = false
+      for i in (record * width)..<((record + 1) * width) where !b[i].isNaN {
+        isLabelled = true
+        sum += Double((outer?[i] ?? 1) * cost((inner?[i] ?? 1) * (a[i] - b[i])))
+      }
+      if isLabelled { labelledCount += 1 }
+    }
+    loss.values[0] = Float(sum) / normalizer
+  }
+
+  func backward() {
+    let (a, b) = (bottoms[0].values, bottoms[1].values)
+    let inner = bottoms.count > 2 ? bottoms[2].values : nil
+    let outer = bottoms.count > 3 ? bottoms[3].values : nil
+    let factor = loss.gradients[0] / normalizer
+    for (bottom, sign) in zip(bottoms, [factor, -factor]) where bottom.hasGradient {
+      let dx = bottom.gradients
+      for i in 0..<bottom.count {
+        let weight = inner?[i] ?? 1
+        dx[i] = b[i].isNaN ? 0 : sign * (outer?[i] ?? 1) * weight * slope(weight * (a[i] - b[i]))
+      }
+    }
+  }
+}
