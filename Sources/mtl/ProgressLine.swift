@@ -22,13 +22,13 @@ struct ProgressLine {
   /// - Parameters:
   ///   - first: what was done before this line began, for the rate.
   ///   - note: what else is worth telling.
-  mutating func update(_ done: Int, of count: Int, from first: Int = 0, note: String = "") {
+  mutating func update(_ done: Int, of count: Int, from first: Int = 0, note: @autoclosure () -> String = "") {
     guard isShown else { return }
     let now = ProgressLine.now()
     guard now - lastShown >= 0.1 else { return }
     lastShown = now
     write(
-      ProgressLine.text(verb, unit: unit, done: done, count: count, from: first, seconds: now - start) + note)
+      ProgressLine.text(verb, unit: unit, done: done, count: count, from: first, seconds: now - start) + note())
   }
 
   /// Takes the line away, so that other lines can follow.
