@@ -14,16 +14,19 @@
 #define W 16
 #include "Lanes.h"
 #include "Pooling.h"
+#include "PoolingWindows.h"
 #include "SoftmaxTile.h"
 #include "ResponseTile.h"
 #undef W
 #define W 8
 #include "Lanes.h"
 #include "Pooling.h"
+#include "PoolingWindows.h"
 #undef W
 #define W 4
 #include "Lanes.h"
 #include "Pooling.h"
+#include "PoolingWindows.h"
 #undef W
 #define W 1
 #include "Lanes.h"
@@ -35,6 +38,7 @@
 #include "Vectors.h"
 #include "Product.h"
 #include "Softmax.h"
+#include "PoolingPlain.h"
 #include "PoolingUnits.h"
 #include "Response.h"
 

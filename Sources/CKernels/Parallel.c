@@ -2,10 +2,8 @@
 
    clang's own OpenMP support would bring a second runtime (libomp) and so a second pool; calling GOMP_parallel is what
    gcc compiles `#pragma omp parallel` to. */
-#define _GNU_SOURCE
 #include "CKernels.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -31,17 +29,12 @@ void mtl_prepare_process(char *const arguments[]) {
   execv("/proc/self/exe", arguments);
 }
 
-int mtl_processor_count(void) {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set)) return 1;
-  return CPU_COUNT(&set);
-}
+/* As libgomp read it from the environment, before anybody changed it. */
+static int default_threads;
 
-int mtl_default_thread_count(void) {
-  static _Thread_local int count;
-  if (!count) count = omp_get_max_threads();
-  return count;
-}
+__attribute__((constructor)) static void read_default(void) { default_threads = omp_get_max_threads(); }
+
+int mtl_default_thread_count(void) { return default_threads; }
 
 /* The setting belongs to the thread that makes it, so each remembers its own. */
 static _Thread_local int used_threads;

@@ -31,6 +31,10 @@ static void pool_max(long from, long to, const mtl_pooling *p, const float *bott
   bool wide = mtl_pool_is_wide(p);
   for (long unit = from; unit < to; unit++) {
     long b = unit_offset(&p->bottom_order, unit), t = unit_offset(&p->top_order, unit);
+    if (p->top_order.lanes == 1) {
+      pool_max_plain(p, wide, bottom + b, top + t, which, t);
+      continue;
+    }
 #define MTL_PLANE(width, lane)                                                                                         \
   pool_max_plane##width(p, wide, bottom + b + lane, top + t + lane, which, t + lane)
     FOR_EACH_PIECE(&p->top_order, unit, MTL_PLANE)
@@ -43,6 +47,10 @@ static void pool_max_backward(
   bool wide = mtl_pool_is_wide(p);
   for (long unit = from; unit < to; unit++) {
     long b = unit_offset(&p->bottom_order, unit), t = unit_offset(&p->top_order, unit);
+    if (p->top_order.lanes == 1) {
+      pool_max_plain_backward(p, wide, dtop + t, which, t, dbottom + b);
+      continue;
+    }
 #define MTL_PLANE(width, lane)                                                                                         \
   pool_max_plane_backward##width(p, wide, dtop + t + lane, which, t + lane, dbottom + b + lane)
     FOR_EACH_PIECE(&p->top_order, unit, MTL_PLANE)
@@ -53,6 +61,10 @@ static void pool_max_backward(
 static void pool_average(long from, long to, const mtl_pooling *p, const float *bottom, float *top) {
   for (long unit = from; unit < to; unit++) {
     long b = unit_offset(&p->bottom_order, unit), t = unit_offset(&p->top_order, unit);
+    if (p->top_order.lanes == 1) {
+      pool_average_plain(p, bottom + b, top + t);
+      continue;
+    }
 #define MTL_PLANE(width, lane) pool_average_plane##width(p, bottom + b + lane, top + t + lane)
     FOR_EACH_PIECE(&p->top_order, unit, MTL_PLANE)
 #undef MTL_PLANE

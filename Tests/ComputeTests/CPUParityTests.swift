@@ -47,6 +47,22 @@ import Testing
     try compare(engine: CPUEngine(threads: 2), against: ReferenceEngine(), case: opCase, offer: .convolution)
   }
 
+  /// Rows of windows that are done 16, 8 and 4 at a time, with rests, up to the last element of the bottom.
+  static let poolings: [PoolingDescription] = [PoolingDescription.Method.max, .average].flatMap { method in
+    [(1, 3, 1, 45), (2, 2, 0, 90), (2, 3, 1, 63), (2, 3, 0, 59), (3, 5, 2, 100), (4, 2, 0, 62)].map {
+      stride, kernel, pad, width in
+      PoolingDescription(
+        method: method, batch: 1, channels: 2, bottomExtents: [7, width],
+        topExtents: [(7 + 2 * pad - kernel) / stride + 1, (width + 2 * pad - kernel) / stride + 1],
+        kernel: [kernel, kernel], stride: [stride, stride], pad: [pad, pad], wantsMask: method == .max)
+    }
+  }
+
+  @Test(arguments: poolings)
+  func longRowsOfWindowsAgree(_ pooling: PoolingDescription) throws {
+    try compare(engine: CPUEngine(threads: 2), against: ReferenceEngine(), case: OpCase(.small, .pooling(pooling)))
+  }
+
   /// Long enough for several runs and tiles, and for two threads; with rests of every kind.
   static let products: [MatrixProduct] = [(128, 70, 1100), (7, 1000, 300), (131, 65, 130), (1000, 50, 100)].flatMap {
     m, n, k in

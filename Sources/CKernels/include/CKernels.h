@@ -15,10 +15,7 @@
    there is nothing to do or it cannot be done. To be called before anything else. */
 void mtl_prepare_process(char *const arguments[]);
 
-/* The processors that this process may use. */
-int mtl_processor_count(void);
-
-/* What OpenMP, and with it OMP_NUM_THREADS, allows the process by itself. */
+/* OMP_NUM_THREADS where it is set, else the processors that the process may use. */
 int mtl_default_thread_count(void);
 
 /* Makes OpenMP work that the calling thread starts (oneDNN's, OpenBLAS's, ours) use `threads` threads. */
