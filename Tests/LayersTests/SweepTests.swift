@@ -1,5 +1,6 @@
 import CaffeSchema
 import Compute
+import ComputeCPU
 import ComputeReference
 import Diagnostics
 import Layers
@@ -18,14 +19,16 @@ import Testing
     var testDescription: String { "\(type), \(example.name), \(engine)" }
   }
 
-  static let engines: [(name: String, make: @Sendable () -> any Engine)] = [("reference", { ReferenceEngine() })]
+  static let engines: [(name: String, make: @Sendable () throws -> any Engine)] = [
+    ("reference", { ReferenceEngine() }), ("cpu", { try CPUEngine(threads: 2) }),
+  ]
 
   static let cases: [Case] = engines.flatMap { engine in
     layerTypes.flatMap { type in type.examples.map { Case(engine: engine.name, type: type.type, example: $0) } }
   }
 
-  static func engine(_ name: String) -> any Engine {
-    (engines.first { $0.name == name } ?? engines[0]).make()
+  static func engine(_ name: String) throws -> any Engine {
+    try (engines.first { $0.name == name } ?? engines[0]).make()
   }
 
   /// The others are checked by tests of their own: data, and what is refused.
@@ -46,7 +49,7 @@ import Testing
   /// A top in place of its bottom, in memory that is planned to be reused, changes nothing.
   @Test(arguments: cases)
   func inPlaceEqualsNotInPlace(_ test: Case) throws {
-    let engine = Self.engine(test.engine)
+    let engine = try Self.engine(test.engine)
     let apart = try SweepNet(test.example, engine: engine, surrounded: .keepingAll)
     let together = try SweepNet(test.example, engine: engine, surrounded: .inPlace)
     for net in [apart, together] {
@@ -75,7 +78,7 @@ import Testing
 
   @Test(arguments: cases)
   func batchOfOne(_ test: Case) throws {
-    let net = try SweepNet(test.example.with(batch: 1), engine: Self.engine(test.engine))
+    let net = try SweepNet(test.example.with(batch: 1), engine: try Self.engine(test.engine))
     try net.draw(seed: 4)
     try net.forward()
     try net.backward()
@@ -86,7 +89,7 @@ import Testing
   @Test(arguments: cases)
   func emptyBatch(_ test: Case) throws {
     do {
-      let net = try SweepNet(test.example.with(batch: 0), engine: Self.engine(test.engine))
+      let net = try SweepNet(test.example.with(batch: 0), engine: try Self.engine(test.engine))
       try net.draw(seed: 4)
       try net.forward()
       try net.backward()
@@ -110,7 +113,7 @@ import Testing
   /// Every engine computes what the reference does.
   @Test(arguments: cases.filter { $0.engine != "reference" })
   func agreesWithReference(_ test: Case) throws {
-    let nets = try [ReferenceEngine(), Self.engine(test.engine)].map { try SweepNet(test.example, engine: $0) }
+    let nets = try [ReferenceEngine(), try Self.engine(test.engine)].map { try SweepNet(test.example, engine: $0) }
     for net in nets {
       try net.draw(seed: 6)
       try net.forward()

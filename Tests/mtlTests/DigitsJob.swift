@@ -61,7 +61,7 @@ final class DigitsJob {
     let process = Process()
     let errors = Pipe()
     let output = path("output-\(UUID().uuidString)")
-    FileManager.default.createFile(atPath: output, contents: nil)
+    try Data().write(to: URL(fileURLWithPath: output))
     process.executableURL = program
     process.arguments = arguments
     process.currentDirectoryURL = folder

@@ -90,7 +90,7 @@ import Testing
   }
 
   @Test func interruptWritesASnapshotAndStops() throws {
-    try job.writeSolver("max_iter: 1000000 display: 1")
+    try job.writeSolver("max_iter: 2000 display: 1")
     let outcome = try job.run(
       ["train", "--solver", "solver.prototxt", "--weights", job.start], interruptAfter: "Iteration 3 ")
     #expect(outcome.status == 0, "\(outcome.errors)")
