@@ -29,14 +29,6 @@ import Testing
     #expect(pooling.topLayout.isPlain)
   }
 
-  /// Blocks of 16 would add 60 and 28 percent.
-  @Test(arguments: [20, 50])
-  func littleIsFilling(_ channels: Int) throws {
-    let layout = try convolution(CPUEngine(threads: 1), channels: channels, extent: 8).topLayout
-    let shape: Shape = [2, channels, 8, 8]
-    #expect(layout.byteCount(for: shape) * 4 <= shape.count * MemoryLayout<Float>.stride * 5)
-  }
-
   /// What fills up a block is zero after every op, whatever was in its memory before. Processors without AVX have no
   /// blocks.
   @Test func fillingStaysZero() throws {
