@@ -1,4 +1,1 @@
-import ComputeCPU
-
-CPUEngine.prepareProcess()
 MTL.main(arguments: Array(CommandLine.arguments.dropFirst()))
