@@ -18,6 +18,8 @@ package protocol Engine: AnyObject {
   var name: String { get }
   /// The threads that its operations use.
   var threadCount: Int { get }
+  /// Whether its ops run on blobs without values, such as a batch of 0.
+  var takesEmptyBlobs: Bool { get }
 
   /// Calls `body(from, to)` for pieces of 0 ..< `count` that cover it, in parallel when it is worth it.
   ///

@@ -10,6 +10,8 @@ import Tensors
 /// `ThreadPool`.
 package final class CPUEngine: Engine {
   package let name = "cpu"
+  /// oneDNN's primitives do not run without data.
+  package let takesEmptyBlobs = false
   package let vectors: any VectorOps
   private let pool: ThreadPool
   private let dnnl: OneDNN

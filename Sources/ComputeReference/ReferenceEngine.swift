@@ -8,6 +8,7 @@ import Tensors
 /// compared; statistics, norms and averages are added up in double precision. It reads and writes `Layout.plain` only.
 package final class ReferenceEngine: Engine {
   package let name = "reference"
+  package let takesEmptyBlobs = true
   package let threadCount = 1
   package let vectors: any VectorOps = ReferenceVectors()
   private let product = ReferenceProduct()

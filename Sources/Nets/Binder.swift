@@ -22,6 +22,7 @@ final class Binder {
     let outputs = Set(graph.outputs)
     let feedsOutputs = options.seedsOutputs
     for (index, node) in graph.nodes.enumerated() {
+      try refuseEmptyTops(of: node, graph)
       let bound = BoundNode(kind: .layer(index), name: node.fields.name, type: node.fields.parameter.type)
       bound.sources = node.bottoms.map { sites[$0] }
       bound.bottomWantsGradient = node.bottomWantsGradient
@@ -45,6 +46,16 @@ final class Binder {
         }
       }
     }
+  }
+
+  private func refuseEmptyTops(of node: Graph.Node, _ graph: Graph) throws {
+    guard !engine.takesEmptyBlobs, let empty = node.tops.first(where: { graph.values[$0].shape.count == 0 }) else {
+      return
+    }
+    let value = graph.values[empty]
+    throw node.fields.fault(
+      .badShape,
+      "top '\(value.name)' is \(value.shape) and holds no values; the \(engine.name) engine needs at least one")
   }
 
   /// `site` in `layout`, with a gradient of the reader's own.

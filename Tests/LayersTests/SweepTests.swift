@@ -86,8 +86,7 @@ import Testing
   }
 
   /// No records: computed to nothing, or refused.
-  /// Of the reference alone: oneDNN's primitives do not run without data.
-  @Test(arguments: cases.filter { $0.engine == "reference" })
+  @Test(arguments: cases)
   func emptyBatch(_ test: Case) throws {
     do {
       let net = try SweepNet(test.example.with(batch: 0), engine: try Self.engine(test.engine))

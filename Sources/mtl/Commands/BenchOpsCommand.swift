@@ -20,6 +20,7 @@ struct BenchOpsCommand: ParsableCommand {
   @OptionGroup var engineOptions: EngineOptions
 
   func run() throws {
+    engineOptions.prepareProcess()
     let engine = try engineOptions.makeEngine()
     let rates = MachineRates(of: engine)
     var table = TextTable([

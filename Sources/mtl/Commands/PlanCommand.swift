@@ -23,6 +23,7 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup var engineOptions: EngineOptions
 
   func run() throws {
+    engineOptions.prepareProcess()
     let net = try Net(
       NetSource.read(path: model), engine: try engineOptions.makeEngine(), catalogue: EngineOptions.catalogue,
       options: NetOptions(phase: phase.phase))

@@ -37,6 +37,7 @@ struct TimeCommand: ParsableCommand {
   }
 
   func run() throws {
+    engineOptions.prepareProcess()
     let log = TimingLog(Logger(label: "mtl", factory: { _ in GlogHandler() }))
     let start = monotonicSeconds()
     let engine = try engineOptions.makeEngine()
