@@ -51,10 +51,9 @@ final class StatisticsCopy {
 extension Solver {
   /// Does what the user wants done when the pass that has just run made a loss or a gradient that is no number.
   ///
-  /// - Parameter passesLeft: forward passes that belong to the iteration and have not run.
+  /// - Parameter nextPass: the first forward pass of the next iteration.
   /// - Throws: `nonFinite` when training cannot go on.
-  func handleNonFinite(passesLeft: Int) throws {
-    let next = nets.train.clock.pass + passesLeft
+  func handleNonFinite(nextPass: Int) throws {
     statistics.restore()
     let found = try NonFiniteSearch(nets.train, iteration: iteration).diagnose()
     statistics.restore()
@@ -70,7 +69,7 @@ extension Solver {
         throw ended(found, "to skip the iteration would not help, and training stops")
       }
       log.warn(found.description + "\n  note: the iteration is skipped")
-      nets.train.clock.pass = next
+      nets.train.clock.pass = nextPass
       iteration += 1
     case .rollback:
       try rollBack(found)

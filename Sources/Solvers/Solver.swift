@@ -106,6 +106,10 @@ package final class Solver {
       try snapshot()
       log.stoppedEarly()
       return false
+    } catch let fault as Diagnostic where [.badRecord, .badImage, .badDatabase].contains(fault.code) {
+      // What was learned until then is not lost: once the data are mended, the run goes on.
+      try snapshot()
+      throw fault
     }
   }
 
@@ -124,29 +128,42 @@ package final class Solver {
   package func step() throws -> Float {
     if isTestDue, iteration > 0 || settings.testsAtStart { try testAll() }
     let displays = settings.display > 0 && iteration % settings.display == 0
-    let net = nets.train
+    let next = nets.train.clock.pass + settings.iterationSize
     statistics.save()
-    net.clearGradients()
-    var sum: Float = 0
-    for pass in 0..<settings.iterationSize {
-      sum += try net.forward()
-      guard net.objective.isFinite else {
-        try handleNonFinite(passesLeft: settings.iterationSize - 1 - pass)
-        return smoothedLoss
-      }
-      try net.backward()
-    }
-    guard update.gradientsAreFinite else {
-      try handleNonFinite(passesLeft: 0)
+    guard let loss = try computeGradients(), update.gradientsAreFinite else {
+      try handleNonFinite(nextPass: next)
       return smoothedLoss
     }
     nonFinite.inARow = 0
-    smooth(sum / Float(settings.iterationSize))
+    smooth(loss)
     let rate = rateFactor * settings.rates.rate(iteration)
     if displays { display(smoothedLoss, rate: rate) }
     update.apply(rate: rate, iteration: iteration)
     iteration += 1
     return smoothedLoss
+  }
+
+  /// Forward and backward `iter_size` times. A fault of the data leaves the net as it was before.
+  ///
+  /// - Returns: the objective, or nil when it is no number.
+  private func computeGradients() throws -> Float? {
+    let net = nets.train
+    let start = net.clock.pass
+    net.clearGradients()
+    var sum: Float = 0
+    do {
+      for _ in 0..<settings.iterationSize {
+        let objective = try net.forward()
+        guard objective.isFinite else { return nil }
+        sum += objective
+        try net.backward()
+      }
+    } catch {
+      net.clock.pass = start
+      statistics.restore()
+      throw error
+    }
+    return sum / Float(settings.iterationSize)
   }
 
   private var isTestDue: Bool { settings.testInterval > 0 && iteration % settings.testInterval == 0 }
@@ -156,6 +173,8 @@ package final class Solver {
     if settings.display > 0, iteration % settings.display == 0 {
       smooth(try nets.train.forward())
       log.finalLoss(iteration, smoothedLoss)
+      // This pass was no part of the training.
+      nets.train.clock.pass -= 1
     }
     if isTestDue { try testAll() }
     log.optimizationDone()
@@ -174,7 +193,8 @@ package final class Solver {
   private func display(_ loss: Float, rate: Float) {
     let now = monotonicSeconds()
     let seconds = now - lastDisplay.time
-    let speed = seconds > 0 ? Double(iteration - lastDisplay.iteration) / seconds : 0
+    let count = iteration - lastDisplay.iteration
+    let speed = seconds > 0 ? Double(count) / seconds : 0
     log.iteration(iteration, rate: speed, seconds: seconds, display: settings.display, loss: loss)
     lastDisplay = (iteration, now)
     var pass = TestPass(nets.train)
@@ -182,7 +202,7 @@ package final class Solver {
     let outputs = pass.outputs
     log.outputs(outputs, isTest: false)
     log.rate(iteration, rate)
-    record(.train, outputs, loss: loss, passesPerSecond: speed * Double(settings.iterationSize))
+    record(.train, outputs, loss: loss, passesPerSecond: count > 0 ? speed * Double(settings.iterationSize) : nil)
   }
 
   // MARK: Testing
@@ -202,14 +222,14 @@ package final class Solver {
       let seconds = monotonicSeconds() - start
       record(
         .test(index), outputs[index], loss: loss,
-        passesPerSecond: seconds > 0 ? Double(settings.testIterations[index]) / seconds : 0)
+        passesPerSecond: seconds > 0 ? Double(settings.testIterations[index]) / seconds : nil)
     }
     passesBeforeTest = nil
     try keepIfBest(outputs)
   }
 
   /// Tells the recorders of a line of progress.
-  private func record(_ phase: TrainingRecord.Phase, _ outputs: [OutputValue], loss: Float, passesPerSecond: Double) {
+  private func record(_ phase: TrainingRecord.Phase, _ outputs: [OutputValue], loss: Float, passesPerSecond: Double?) {
     guard !options.recorders.isEmpty else { return }
     let measured =
       switch phase {
@@ -218,7 +238,8 @@ package final class Solver {
       }
     let record = TrainingRecord(
       phase: phase, iteration: iteration, epoch: nets.train.epoch, rate: rateFactor * settings.rates.rate(iteration),
-      loss: loss, outputs: outputs, recordsPerSecond: measured.batchSize.map { passesPerSecond * Double($0) },
+      loss: loss, outputs: outputs,
+      recordsPerSecond: passesPerSecond.flatMap { speed in measured.batchSize.map { speed * Double($0) } },
       memoryByteCount: residentByteCount())
     for recorder in options.recorders { recorder.add(record) }
   }

@@ -40,6 +40,8 @@ import Testing
     #expect(abs((losses["loss_size"]?["weight"] ?? 0) - 0.1) < 1e-7)
     #expect((line["memory_bytes"] as? Double ?? 0) > 1e6)
     #expect((line["records_per_second"] as? Double ?? 0) > 0)
+    #expect(train[0]["records_per_second"] == nil)
+    #expect(test.last?["epoch"] as? Double == line["epoch"] as? Double)
     #expect((test[1]["metrics"] as? [String: Double])?.keys.sorted() == ["accuracy"])
     #expect(test[1]["test_net"] as? Int == 0)
     let loss = try #require(test[1]["losses"] as? [String: [String: Double]])

@@ -79,6 +79,25 @@ import Testing
     #expect(job.exists("snap_iter_6.solverstate") && job.exists("snap_iter_20.solverstate"))
   }
 
+  /// What was learned before a fault of the data is kept, and once they are mended the run ends as without it.
+  @Test(arguments: ["", " iter_size: 2"])
+  func aFaultOfTheDataLosesNothing(_ more: String) throws {
+    let text = SolverJob.usual + more
+    #expect(try job.solver(text, prefix: "whole").solve())
+    // In the second half of an iteration, where it has two.
+    try job.writeRecords { $0 == 7 ? [1, 2, 3] : nil }
+    let solver = try job.solver(text, prefix: "broken")
+    let fault = #expect(throws: Diagnostic.self) { try solver.solve() }
+    #expect(fault?.code == .badRecord)
+    let point = try #require(job.newest("broken").point)
+    #expect(point.runState?.iteration == solver.iteration)
+    try job.writeRecords { _ in nil }
+    let resumed = try job.solver(text, prefix: "broken")
+    try resumed.restore(point)
+    #expect(try resumed.solve())
+    #expect(try job.contents("whole_iter_20.caffemodel") == job.contents("broken_iter_20.caffemodel"))
+  }
+
   /// As Caffe writes them: no run state. The data start over.
   @Test func takesAStateWithoutARunState() throws {
     let solver = try job.solver()

@@ -49,11 +49,13 @@ final class SolverJob {
     let writer = try LMDBWriter(folder: "\(path)/records")
     for index in 0..<Self.images {
       var datum = Datum()
-      datum.channels = 5
+      let usual = (0..<5).map { Float(($0 * 7 + index * 5) % 11) / 5 - 1 }
+      let values: [Float] = special(index) ?? usual
+      datum.channels = Int32(values.count)
       datum.height = 1
       datum.width = 1
       datum.label = Int32(index % 3)
-      datum.floatData = special(index) ?? (0..<5).map { Float(($0 * 7 + index * 5) % 11) / 5 - 1 }
+      datum.floatData = values
       try writer.put(key: Array("\(100 + index)_record".utf8), value: Array(datum.serializedData()))
     }
     try writer.finish()

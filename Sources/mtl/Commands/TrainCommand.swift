@@ -1,7 +1,7 @@
 import ArgumentParser
 import CaffeSchema
 import Diagnostics
-import Glibc
+import Foundation
 import Logging
 import Nets
 import Records
@@ -133,7 +133,11 @@ struct TrainCommand: ParsableCommand {
 
   /// The command line's, or those that the solver file names.
   private func weightPaths(_ settings: SolverSettings) -> [String] {
-    weights.map { $0.split(separator: ",").map(String.init) } ?? settings.weights
+    if let weights { return weights.split(separator: ",").map(String.init) }
+    let search = PathSearch(besideFile: solver)
+    return settings.weights.map { path in
+      search.candidates(for: path).first { FileManager.default.fileExists(atPath: $0) } ?? path
+    }
   }
 
   private func solve(_ run: Solver, _ log: TrainingLog) throws {
