@@ -7,6 +7,7 @@ import Tensors
 /// The elementwise sum (with `coeff`), product or maximum of two or more bottoms of one shape.
 package struct Eltwise: Layer {
   package static let type = "Eltwise"
+  package static let parameterFields: [String]? = ["eltwise_param"]
   package static let bottomCount = 2...Int.max
   package static let topCount = 1...1
 
@@ -36,6 +37,8 @@ package struct Eltwise: Layer {
     }
     return LayerShapes(tops: [bottoms[0]])
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     param.operation == .sum ? try bindSum(binding) : bindLoop(binding)

@@ -10,6 +10,7 @@ import Tensors
 /// bottom, whose shape then says how many axes it covers. `bias_term` adds a bias of the scale's shape.
 package struct Scale: Layer {
   package static let type = "Scale"
+  package static let parameterFields: [String]? = ["scale_param"]
   package static let bottomCount = 1...2
   package static let topCount = 1...1
 
@@ -38,6 +39,11 @@ package struct Scale: Layer {
     }
     if param.biasTerm { parameters.append(.init(name: "bias", shape: scale, filler: param.biasFiller)) }
     return LayerShapes(tops: [bottoms[0]], parameters: parameters)
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true
+      ? RowwiseBlobs(bottoms: [0]) : bottoms.count == 2 && bottoms[1].rank > 0 ? .all : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

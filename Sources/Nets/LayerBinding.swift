@@ -19,13 +19,15 @@ package final class LayerBinding {
   /// Whether parameter `i` learns in this net.
   package let learns: [Bool]
   package let draws: LayerDraws
+  /// How many rows the tops have, of a layer that decides it in each pass.
+  package let liveRows: LiveRows?
 
   let binder: Binder
   let bound: BoundNode
 
   init(
     binder: Binder, bound: BoundNode, fields: LayerFields, bottomShapes: [Shape], topShapes: [Shape],
-    parameters: [Parameter], learns: [Bool], draws: LayerDraws
+    parameters: [Parameter], learns: [Bool], draws: LayerDraws, liveRows: LiveRows?
   ) {
     self.binder = binder
     self.bound = bound
@@ -37,6 +39,7 @@ package final class LayerBinding {
     self.parameters = parameters
     self.learns = learns
     self.draws = draws
+    self.liveRows = liveRows
   }
 
   /// The layout in which bottom `index` comes.
