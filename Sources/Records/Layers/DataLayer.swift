@@ -13,6 +13,7 @@ import Tensors
 /// in the background; which records a pass sees depends on nothing but its number.
 package struct DataLayer: Layer {
   package static let type = "Data"
+  package static let parameterFields: [String]? = ["data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...2

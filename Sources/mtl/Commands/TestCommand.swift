@@ -88,7 +88,7 @@ struct Evaluation {
 
   func run(iterations: Int?) throws -> Outcome {
     let net = try makeNet(source)
-    var warnings = source.warnings + (try checkPairedDatabases(of: net.graph))
+    var warnings = source.warnings + net.graph.warnings + (try checkPairedDatabases(of: net.graph))
     var pass = TestPass(net)
     var progress = ProgressLine("testing", unit: "batches")
     let records = try recordCount(of: net.graph)

@@ -85,7 +85,8 @@ struct TrainCommand: ParsableCommand {
     let nets = try SolverNets(
       settings, engine: engineOptions.makeEngine(), catalogue: EngineOptions.catalogue, seed: seed)
     for net in [nets.train] + nets.tests {
-      for warning in net.source.warnings + (try checkPairedDatabases(of: net.graph)) { log.warn(warning.description) }
+      let warnings = net.source.warnings + net.graph.warnings + (try checkPairedDatabases(of: net.graph))
+      for warning in warnings { log.warn(warning.description) }
     }
     let run = Solver(settings, nets: nets, log: log, options: try options(settings, nets, log))
     if let point {
