@@ -20,7 +20,7 @@ struct TrainCommand: ParsableCommand {
   )
 
   /// The options that take no value.
-  static let flagNames: Set<String> = ["resume"]
+  static let flagNames: Set<String> = ["resume", "tune"]
 
   @Option(help: ArgumentHelp("The solver prototxt.", valueName: "file"))
   var solver: String
@@ -61,6 +61,13 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "What SIGHUP does: stop (after a snapshot), snapshot, none.")
   var sighupEffect: Interruption.Effect = .snapshot
 
+  @Flag(
+    help: """
+      Measure once which algorithm is fastest for each convolution, and keep that in PREFIX_tuning.json beside the \
+      snapshots; runs with that snapshot_prefix use it from then on.
+      """)
+  var tune = false
+
   @Option(help: ArgumentHelp("Accepted for old scripts and ignored: everything runs on the CPU.", visibility: .hidden))
   var gpu: String?
 
@@ -71,6 +78,7 @@ struct TrainCommand: ParsableCommand {
     if weights != nil, snapshot != nil {
       throw ValidationError("Give either --weights, to start anew from them, or --snapshot, to go on; not both.")
     }
+    if tune, engineOptions.tuning != nil { throw ValidationError("Give either --tune or --tuning, not both.") }
     if let keep, keep < 1 { throw ValidationError("--keep must be at least 1.") }
   }
 
@@ -82,8 +90,12 @@ struct TrainCommand: ParsableCommand {
     if gpu != nil { log.warn("--gpu: there is no GPU code here; training runs on the CPU") }
     let point = try resumePoint(settings, log)
     let seed = chooseSeed(settings, point, log)
+    let tuning = try TuningFile(snapshotPrefix: settings.snapshotPrefix, measures: tune)
+    if let tuning { log.note("convolutions are computed as \(tuning.path) says") }
     let nets = try SolverNets(
-      settings, engine: engineOptions.makeEngine(), catalogue: EngineOptions.catalogue, seed: seed)
+      settings, engine: engineOptions.makeEngine(tuning: tuning?.tuning), catalogue: EngineOptions.catalogue,
+      seed: seed)
+    try tuning?.save()
     for net in [nets.train] + nets.tests {
       let warnings = net.source.warnings + net.graph.warnings + (try checkPairedDatabases(of: net.graph))
       for warning in warnings { log.warn(warning.description) }
