@@ -61,8 +61,12 @@ package struct BN: Layer {
     return LayerShapes(tops: bottoms, parameters: parameters)
   }
 
+  /// Whether the statistics are those of earlier batches.
+  private var usesKept: Bool { keepsStatistics && (param.frozen || fields.phase == .test) }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { usesKept && axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    let usesKept = keepsStatistics && (param.frozen || fields.phase == .test)
     let shape = binding.bottomShapes[0]
     let op = try binding.engine.batchNorm(
       BatchNormDescription(

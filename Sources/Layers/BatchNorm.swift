@@ -60,6 +60,10 @@ package struct BatchNorm: Layer {
 
   private static func channels(_ bottom: Shape) -> Int { bottom.rank == 1 ? 1 : bottom[1] }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    usesGlobalStatistics && axis == 0 ? .all : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     if param.scaleBias || !param.addEpsBeforeSqrt {
       return ScaledBatchNorm(binding, param, usesGlobalStatistics: usesGlobalStatistics)
