@@ -24,6 +24,9 @@ package struct ReLU: Layer {
     }
   }
 
+  /// max(bottom, 0) and nothing else.
+  var isPlain: Bool { slope == 0 && clipped == nil }
+
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: bottoms) }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }

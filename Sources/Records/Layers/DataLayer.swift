@@ -80,21 +80,43 @@ package struct DataLayer: Layer {
       source: source, transform: try transform(), order: order, batchSize: batchSize, readsLabels: tops.count > 1,
       draws: seed, layer: fields.name)
     return Run(
-      Prefetcher(reader, tops.map(\.count), depth: max(2, min(4, Int(param.prefetch)))), tops, binding.draws,
-      identity: fields.identity)
+      Prefetcher(reader, tops.map(\.count), depth: max(2, min(4, Int(param.prefetch)))), tops, binding.draws, self,
+      order)
   }
 
-  private final class Run: LayerRun {
+  private final class Run: RecordRun {
     private let prefetcher: Prefetcher
     private let tops: [Blob]
     private let draws: LayerDraws
-    private let identity: Diagnostic.Layer
+    private let layer: DataLayer
+    private let order: RecordOrder
 
-    init(_ prefetcher: Prefetcher, _ tops: [Blob], _ draws: LayerDraws, identity: Diagnostic.Layer) {
+    init(
+      _ prefetcher: Prefetcher, _ tops: [Blob], _ draws: LayerDraws, _ layer: DataLayer, _ order: RecordOrder
+    ) {
       self.prefetcher = prefetcher
       self.tops = tops
       self.draws = draws
-      self.identity = identity
+      self.layer = layer
+      self.order = order
+    }
+
+    var source: String { layer.fields.parameter.dataParam.source }
+    var recordCount: Int { order.count }
+    var batchSize: Int { layer.batchSize }
+
+    func keys(ofPass pass: Int) throws -> [String] {
+      let cursor = try layer.database().makeCursor()
+      let places = (0..<batchSize).map { draws.firstRecord + pass * batchSize + $0 }
+      var permutations: [Int: [Int]] = [:]
+      for epoch in Set(places.map(order.epoch)) where order.isShuffled {
+        permutations[epoch] = order.permutation(epoch: epoch)
+      }
+      return try places.map { place in
+        let position = order.position(of: place)
+        let record = try cursor.record(at: permutations[order.epoch(of: place)]?[position] ?? position)
+        return String(decoding: record.key, as: UTF8.self)
+      }
     }
 
     func forward() throws {
@@ -102,7 +124,7 @@ package struct DataLayer: Layer {
         let buffers = try prefetcher.take(pass: draws.pass, firstRecord: draws.firstRecord)
         for (index, top) in tops.enumerated() { top.dataRegion.place(at: buffers[index].base) }
       } catch let fault as Diagnostic {
-        throw fault.within(layer: identity)
+        throw fault.within(layer: layer.identity)
       }
     }
   }
