@@ -5,6 +5,9 @@ import Tensors
 /// Changes a net's parameters by their gradients: clips, averages, adds the decay and applies the solver's rule, in one
 /// pass over each parameter and in parallel.
 final class ParameterUpdate {
+  /// Elements that stay in the nearest cache from one loop over them to the next.
+  private static let run = 2048
+
   private let settings: SolverSettings
   private let engine: any Engine
   private let entries: [ParameterTable.Entry]
@@ -76,19 +79,21 @@ final class ParameterUpdate {
     let decay = settings.weightDecay * parameter.decayMultiplier
     let localRate = self.rate(of: parameter, gradients, rate, scale)
     engine.parallel(parameter.count, grain: 8192) { [settings] from, to in
-      let g = gradients + from
-      let w = values + from
-      let count = to - from
-      if decay == 0 || settings.decouplesDecay {
-        let kept = 1 - localRate * decay
-        if kept != 1 { for i in 0..<count { w[i] *= kept } }
-        if scale != 1 { for i in 0..<count { g[i] *= scale } }
-      } else if settings.regularization == .l2 {
-        for i in 0..<count { g[i] = g[i] * scale + decay * w[i] }
-      } else {
-        for i in 0..<count { g[i] = g[i] * scale + decay * (w[i] > 0 ? 1 : w[i] < 0 ? -1 : 0) }
+      for start in stride(from: from, to: to, by: ParameterUpdate.run) {
+        let g = gradients + start
+        let w = values + start
+        let count = min(ParameterUpdate.run, to - start)
+        if decay == 0 || settings.decouplesDecay {
+          let kept = 1 - localRate * decay
+          if kept != 1 { for i in 0..<count { w[i] *= kept } }
+          if scale != 1 { for i in 0..<count { g[i] *= scale } }
+        } else if settings.regularization == .l2 {
+          for i in 0..<count { g[i] = g[i] * scale + decay * w[i] }
+        } else {
+          for i in 0..<count { g[i] = g[i] * scale + decay * (w[i] > 0 ? 1 : w[i] < 0 ? -1 : 0) }
+        }
+        settings.rule.apply(count, rate: localRate, iteration: iteration, g, w, history.from(start))
       }
-      settings.rule.apply(count, rate: localRate, iteration: iteration, g, w, history.from(from))
     }
     parameter.touch()
   }
