@@ -48,7 +48,7 @@ let package = Package(
     .target(name: "ComputeCPU", dependencies: ["Compute", "CDNNL", "COpenBLAS", "CKernels"]),
     .target(name: "Nets", dependencies: ["CaffeSchema", "HDF5Files", "Compute"]),
     .target(name: "Layers", dependencies: ["Nets"]),
-    .target(name: "Records", dependencies: ["Nets", "CLMDB", "CImages"]),
+    .target(name: "Records", dependencies: ["Nets", "HDF5Files", "CLMDB", "CImages"]),
     .target(name: "Tasks", dependencies: ["Nets"]),
     .target(
       name: "Solvers",
@@ -65,6 +65,7 @@ let package = Package(
 
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "CaffeSchemaTests", dependencies: ["CaffeSchema"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "HDF5FilesTests", dependencies: ["HDF5Files"], resources: [.copy("Fixtures")]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
     .testTarget(name: "ComputeTests", dependencies: ["ComputeCases", "ComputeReference", "ComputeCPU"]),
     .testTarget(name: "NetsTests", dependencies: ["Nets", "Layers", "ComputeReference"]),
