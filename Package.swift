@@ -15,6 +15,7 @@ let package = Package(
     // C libraries of the system, each with the package that installs it.
     .systemLibrary(name: "CLibProtobuf", pkgConfig: "protobuf", providers: [.apt(["libprotobuf-dev"])]),
     .systemLibrary(name: "CLMDB", pkgConfig: "lmdb", providers: [.apt(["liblmdb-dev"])]),
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-openmp-dev"])]),
     .systemLibrary(name: "CGdkPixbuf", pkgConfig: "gdk-pixbuf-2.0", providers: [.apt(["libgdk-pixbuf-2.0-dev"])]),
     .systemLibrary(name: "CLibJPEG", pkgConfig: "libjpeg", providers: [.apt(["libjpeg-dev"])]),
@@ -39,14 +40,15 @@ let package = Package(
       exclude: ["caffe.proto"],
       resources: [.embedInCode("schema.pb")]
     ),
+    .target(name: "HDF5Files", dependencies: ["CHDF5", "Diagnostics"]),
     .target(name: "Tensors", dependencies: ["Diagnostics"]),
     .target(name: "Compute", dependencies: ["Tensors", "Diagnostics"]),
     .target(name: "ComputeCases", dependencies: ["Compute"]),
     .target(name: "ComputeReference", dependencies: ["Compute"]),
     .target(name: "ComputeCPU", dependencies: ["Compute", "CDNNL", "COpenBLAS", "CKernels"]),
-    .target(name: "Nets", dependencies: ["CaffeSchema", "Compute"]),
+    .target(name: "Nets", dependencies: ["CaffeSchema", "HDF5Files", "Compute"]),
     .target(name: "Layers", dependencies: ["Nets"]),
-    .target(name: "Records", dependencies: ["Nets", "CLMDB", "CImages"]),
+    .target(name: "Records", dependencies: ["Nets", "HDF5Files", "CLMDB", "CImages"]),
     .target(name: "Tasks", dependencies: ["Nets"]),
     .target(
       name: "Solvers",
@@ -63,6 +65,7 @@ let package = Package(
 
     .testTarget(name: "DiagnosticsTests", dependencies: ["Diagnostics"]),
     .testTarget(name: "CaffeSchemaTests", dependencies: ["CaffeSchema"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "HDF5FilesTests", dependencies: ["HDF5Files"], resources: [.copy("Fixtures")]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
     .testTarget(name: "ComputeTests", dependencies: ["ComputeCases", "ComputeReference", "ComputeCPU"]),
     .testTarget(name: "NetsTests", dependencies: ["Nets", "Layers", "ComputeReference"]),

@@ -55,6 +55,12 @@ struct TrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write the curves for TensorBoard into this folder.", valueName: "folder"))
   var tensorboard: String?
 
+  @Option(help: ArgumentHelp("The level of the training net's state.", valueName: "number"))
+  var level: Int32?
+
+  @Option(help: ArgumentHelp("Stages of the training net's state (several with commas).", valueName: "names"))
+  var stage: String?
+
   @Option(help: "What SIGINT (Ctrl-C) does: stop (after a snapshot), snapshot, none.")
   var sigintEffect: Interruption.Effect = .stop
 
@@ -85,7 +91,7 @@ struct TrainCommand: ParsableCommand {
   func run() throws {
     engineOptions.prepareProcess()
     let log = TrainingLog(Logger(label: "mtl", factory: { _ in GlogHandler() }))
-    let settings = try SolverSettings(SolverSource.read(path: solver))
+    let settings = try SolverSettings(solverSource())
     for note in settings.notes { log.warn(note.description) }
     if gpu != nil { log.warn("--gpu: there is no GPU code here; training runs on the CPU") }
     let point = try resumePoint(settings, log)
@@ -107,6 +113,14 @@ struct TrainCommand: ParsableCommand {
       try WeightLoading(log: log).start(nets.train, from: weightPaths(settings))
     }
     try solve(run, log)
+  }
+
+  /// The solver file, with the state that the command line adds.
+  private func solverSource() throws -> SolverSource {
+    var source = try SolverSource.read(path: solver)
+    if let level { source.parameter.trainState.level = level }
+    if let stage { source.parameter.trainState.stage += stage.split(separator: ",").map(String.init) }
+    return source
   }
 
   private func options(_ settings: SolverSettings, _ nets: SolverNets, _ log: TrainingLog) throws -> Solver.Options {
