@@ -53,12 +53,14 @@ private let processorHasHalves = (try? CPUEngine(threads: 1, precision: .bfloat)
     memories.map(\.base).withUnsafeBufferPointer { sum.forward(bottoms: $0.baseAddress!, top: memories[3].base) }
     let plain = Memory(byteCount: shape.count * MemoryLayout<Float>.stride)
     back.run(from: memories[3].base, to: plain.base)
-    let values = plain.base.assumingMemoryBound(to: Float.self)
+    let sums = withExtendedLifetime((memories, plain)) {
+      Array(UnsafeBufferPointer(start: plain.base.assumingMemoryBound(to: Float.self), count: shape.count))
+    }
     for i in 0..<shape.count {
       let expected = terms[0][i] + terms[1][i] + terms[2][i]
       // Each term is rounded, and their sum, which is at most 3.
-      let isNear = abs(values[i] - expected) <= 3 * 0x1p-9 + 0x1p-7
-      #expect(isNear, "element \(i): \(values[i]), not \(expected)")
+      let isNear = abs(sums[i] - expected) <= 3 * 0x1p-9 + 0x1p-7
+      #expect(isNear, "element \(i): \(sums[i]), not \(expected)")
       if !isNear { break }
     }
   }
