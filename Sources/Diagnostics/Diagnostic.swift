@@ -35,6 +35,8 @@ package struct Diagnostic: Error, Hashable, Sendable {
     case badWeights, badState, badSolver, nonFinite, outOfSpace, interrupted
     // The command line and the machine
     case badArgument, machine
+    // Warnings of a layer: a shape that is a guess, a field that changes nothing here
+    case assumed, noEffect
   }
 
   /// A second place that explains the fault, such as where a bottom was made.

@@ -34,6 +34,8 @@ package struct Graph {
 
   package private(set) var nodes: [Node] = []
   package private(set) var values: [Value] = []
+  /// What layers want the user to know, in the order of the net.
+  package private(set) var warnings: [Diagnostic] = []
   /// The newest value of each name.
   private var current: [String: Int] = [:]
   /// Per node: what the prototxt says of its bottoms.
@@ -46,7 +48,8 @@ package struct Graph {
   ) throws {
     self.options = options
     for (index, layer) in layers.enumerated() {
-      let fields = LayerFields(parameter: layer.parameter, places: layer.places, phase: phase, paths: paths)
+      let fields = LayerFields(
+        parameter: layer.parameter, places: layer.places, phase: phase, paths: paths, sources: options.sources)
       try add(fields, at: index, of: layers.map(\.parameter), catalogue)
     }
     findGradients()
@@ -78,6 +81,7 @@ package struct Graph {
       throw placed
     }
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
+    warnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
     for (position, bottom) in bottoms.enumerated() { values[bottom].consumers.append((index, position)) }
     var node = Node(
       definition: definition, fields: fields, bottoms: bottoms, tops: [], parameters: shapes.parameters,
@@ -235,10 +239,14 @@ package struct GraphOptions: Sendable {
   package var seedsOutputs = false
   /// Whether parameters learn; false for nets that only run forward.
   package var learns = true
+  package var sources = SourcePolicy.required
 
-  package init(forceBackward: Bool = false, seedsOutputs: Bool = false, learns: Bool = true) {
+  package init(
+    forceBackward: Bool = false, seedsOutputs: Bool = false, learns: Bool = true, sources: SourcePolicy = .required
+  ) {
     self.forceBackward = forceBackward
     self.seedsOutputs = seedsOutputs
     self.learns = learns
+    self.sources = sources
   }
 }

@@ -52,10 +52,13 @@ package enum LayerRole: Sendable {
 package struct LayerShapes: Sendable {
   package var tops: [Shape]
   package var parameters: [ParameterDefinition]
+  /// What the user should know and does not stop the net: a shape that is a guess, a field without effect.
+  package var warnings: [Diagnostic]
 
-  package init(tops: [Shape], parameters: [ParameterDefinition] = []) {
+  package init(tops: [Shape], parameters: [ParameterDefinition] = [], warnings: [Diagnostic] = []) {
     self.tops = tops
     self.parameters = parameters
+    self.warnings = warnings
   }
 }
 

@@ -35,6 +35,9 @@ extension LayerParameter {
     switch type {
     case "Data" where hasDataParam: dataParam.given().map { ($0, "data_param") }
     case "ImageData" where hasImageDataParam: imageDataParam.given().map { ($0, "image_data_param") }
+    // Its scale is read.
+    case "WindowData" where hasWindowDataParam:
+      windowDataParam.given().filter { $0 != "scale" }.map { ($0, "window_data_param") }
     default: []
     }
   }

@@ -47,7 +47,8 @@ struct TrainCommand: ParsableCommand {
     let nets = try SolverNets(
       settings, engine: engineOptions.makeEngine(), catalogue: EngineOptions.catalogue, seed: seed)
     for net in [nets.train] + nets.tests {
-      for warning in net.source.warnings + (try checkPairedDatabases(of: net.graph)) { log.warn(warning.description) }
+      let warnings = net.source.warnings + net.graph.warnings + (try checkPairedDatabases(of: net.graph))
+      for warning in warnings { log.warn(warning.description) }
     }
     let run = Solver(settings, nets: nets, log: log)
     if let snapshot { try run.restore(snapshot) }
