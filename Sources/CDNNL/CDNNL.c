@@ -65,10 +65,11 @@ static dnnl_format_tag_t format_tag(int rank, mtl_format format) {
   return tags[format][rank - 2];
 }
 
-int mtl_describe(dnnl_memory_desc_t *result, const mtl_dims *dims, mtl_format format) {
+int mtl_describe(dnnl_memory_desc_t *result, const mtl_dims *dims, mtl_format format, mtl_precision precision) {
   dnnl_format_tag_t tag = format_tag(dims->rank, format);
   if (tag == dnnl_format_tag_undef) return dnnl_unimplemented;
-  TRY(dnnl_memory_desc_init_by_tag(result, dims->rank, dims->dims, dnnl_f32, tag));
+  TRY(dnnl_memory_desc_init_by_tag(
+      result, dims->rank, dims->dims, precision == MTL_BFLOAT ? dnnl_bf16 : dnnl_f32, tag));
   return 0;
 }
 
@@ -78,14 +79,15 @@ static mtl_format format_of(const dnnl_memory_desc_t *description) {
   memcpy(dims.dims, description->dims, sizeof(int64_t) * (size_t)dims.rank);
   for (mtl_format format = MTL_FORMAT_PLAIN; format <= MTL_FORMAT_BLOCKED_16; format++) {
     dnnl_memory_desc_t candidate;
-    if (mtl_describe(&candidate, &dims, format) == 0 && dnnl_memory_desc_equal(&candidate, description)) return format;
+    mtl_precision precision = description->data_type == dnnl_bf16 ? MTL_BFLOAT : MTL_FLOAT;
+    if (mtl_describe(&candidate, &dims, format, precision) == 0 && dnnl_memory_desc_equal(&candidate, description)) return format;
   }
   return MTL_FORMAT_OTHER;
 }
 
 size_t mtl_format_size(const mtl_dims *dims, mtl_format format) {
   dnnl_memory_desc_t description;
-  return mtl_describe(&description, dims, format) ? 0 : dnnl_memory_desc_get_size(&description);
+  return mtl_describe(&description, dims, format, MTL_FLOAT) ? 0 : dnnl_memory_desc_get_size(&description);
 }
 
 /* ---- Primitives ---- */
@@ -99,8 +101,6 @@ static const struct {
     [MTL_WEIGHTS] = {DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0},
     [MTL_BIAS] = {DNNL_ARG_BIAS, dnnl_query_weights_md, 1},
     [MTL_DESTINATION] = {DNNL_ARG_DST, dnnl_query_dst_md, 0},
-    [MTL_MEAN] = {DNNL_ARG_MEAN, dnnl_query_exec_arg_md, DNNL_ARG_MEAN},
-    [MTL_VARIANCE] = {DNNL_ARG_VARIANCE, dnnl_query_exec_arg_md, DNNL_ARG_VARIANCE},
     [MTL_SOURCE_GRADIENT] = {DNNL_ARG_DIFF_SRC, dnnl_query_diff_src_md, 0},
     [MTL_WEIGHTS_GRADIENT] = {DNNL_ARG_DIFF_WEIGHTS, dnnl_query_diff_weights_md, 0},
     [MTL_BIAS_GRADIENT] = {DNNL_ARG_DIFF_BIAS, dnnl_query_diff_weights_md, 1},
@@ -198,28 +198,13 @@ int mtl_copy_create(
 }
 
 int mtl_reorder_create(
-    mtl_primitive **result, mtl_dnnl *dnnl, const mtl_dims *dims, mtl_format from, mtl_format to) {
+    mtl_primitive **result, mtl_dnnl *dnnl, const mtl_dims *dims, mtl_format from, mtl_precision from_precision,
+    mtl_format to, mtl_precision to_precision) {
   dnnl_memory_desc_t source, destination;
-  int status = mtl_describe(&source, dims, from);
-  if (!status) status = mtl_describe(&destination, dims, to);
+  int status = mtl_describe(&source, dims, from, from_precision);
+  if (!status) status = mtl_describe(&destination, dims, to, to_precision);
   if (status) return status;
   return mtl_copy_create(result, dnnl, &source, &destination, false);
-}
-
-int mtl_batch_norm_create(
-    mtl_primitive **result, mtl_dnnl *dnnl, const mtl_dims *dims, mtl_format format, float epsilon,
-    bool uses_global_statistics, mtl_direction direction, const mtl_primitive *forward) {
-  dnnl_memory_desc_t data;
-  dnnl_batch_normalization_desc_t operation;
-  unsigned flags = uses_global_statistics ? dnnl_use_global_stats : dnnl_normalization_flags_none;
-  int status = mtl_describe(&data, dims, format);
-  if (status) return status;
-  if (direction == MTL_FORWARD)
-    TRY(dnnl_batch_normalization_forward_desc_init(&operation, dnnl_forward_training, &data, epsilon, flags));
-  else
-    TRY(dnnl_batch_normalization_backward_desc_init(
-        &operation, dnnl_backward_data, &data, &data, epsilon, flags));
-  return mtl_primitive_create(result, dnnl, &operation, forward);
 }
 
 int mtl_dnnl_sgemm(

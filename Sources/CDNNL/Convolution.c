@@ -17,7 +17,7 @@ static mtl_dims image_dims(int axes, int64_t batch, int64_t channels, const int6
 
 /* oneDNN's weights are (groups x) top channels x bottom channels x kernel. The file format lays a transposed
    convolution's out as bottom channels x top channels / groups x kernel, so there the two change places. */
-static int describe_weights(struct forms *forms, const mtl_convolution *c) {
+static int describe_weights(struct forms *forms, const mtl_convolution *c, dnnl_data_type_t type) {
   dnnl_dims_t dims, strides;
   int rank = 0;
   int64_t top = c->top_channels / c->groups, bottom = c->bottom_channels / c->groups, area = 1;
@@ -36,17 +36,19 @@ static int describe_weights(struct forms *forms, const mtl_convolution *c) {
     dims[rank++] = c->kernel[axis];
   }
   TRY(dnnl_memory_desc_init_by_strides(&forms->plain_weights, rank, dims, dnnl_f32, strides));
-  TRY(dnnl_memory_desc_init_by_tag(&forms->weights, rank, dims, dnnl_f32, dnnl_format_tag_any));
+  TRY(dnnl_memory_desc_init_by_tag(&forms->weights, rank, dims, type, dnnl_format_tag_any));
   return 0;
 }
 
-static int describe_all(struct forms *forms, const mtl_convolution *c, mtl_format bottom, mtl_format top) {
+static int describe_all(
+    struct forms *forms, const mtl_convolution *c, mtl_direction direction, mtl_format bottom, mtl_format top) {
+  bool is_forward = direction == MTL_FORWARD, is_half = c->precision == MTL_BFLOAT;
   mtl_dims bottom_dims = image_dims(c->axes, c->batch, c->bottom_channels, c->bottom);
   mtl_dims top_dims = image_dims(c->axes, c->batch, c->top_channels, c->top);
   memset(forms, 0, sizeof *forms);
-  int status = mtl_describe(&forms->bottom, &bottom_dims, bottom);
-  if (!status) status = mtl_describe(&forms->top, &top_dims, top);
-  if (!status) status = describe_weights(forms, c);
+  int status = mtl_describe(&forms->bottom, &bottom_dims, bottom, c->precision);
+  if (!status) status = mtl_describe(&forms->top, &top_dims, top, is_forward ? MTL_FLOAT : c->precision);
+  if (!status) status = describe_weights(forms, c, is_half && direction != MTL_BACKWARD_WEIGHTS ? dnnl_bf16 : dnnl_f32);
   if (status) return status;
   if (c->has_bias) {
     dnnl_dims_t dims = {c->top_channels};
@@ -114,7 +116,7 @@ int mtl_convolution_create(
     mtl_primitive **result, mtl_dnnl *dnnl, const mtl_convolution *convolution, mtl_direction direction,
     mtl_algorithm algorithm, mtl_format bottom, mtl_format top, const mtl_primitive *forward) {
   struct forms forms;
-  int status = describe_all(&forms, convolution, bottom, top);
+  int status = describe_all(&forms, convolution, direction, bottom, top);
   if (status) return status;
   if (convolution->is_transposed) return create_transposed(result, dnnl, &forms, direction, forward);
   return create_convolution(
@@ -126,7 +128,7 @@ int mtl_convolution_weights_create(
     mtl_primitive **result, mtl_dnnl *dnnl, const mtl_convolution *convolution, const mtl_primitive *primitive,
     bool adds) {
   struct forms forms;
-  int status = describe_all(&forms, convolution, MTL_FORMAT_ANY, MTL_FORMAT_ANY);
+  int status = describe_all(&forms, convolution, MTL_FORWARD, MTL_FORMAT_ANY, MTL_FORMAT_ANY);
   if (status) return status;
   bool is_gradient = mtl_primitive_size(primitive, MTL_WEIGHTS_GRADIENT) > 0;
   const dnnl_memory_desc_t *packed =

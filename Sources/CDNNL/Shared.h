@@ -36,7 +36,7 @@ struct mtl_primitive {
   int count;
 };
 
-int mtl_describe(dnnl_memory_desc_t *result, const mtl_dims *dims, mtl_format format);
+int mtl_describe(dnnl_memory_desc_t *result, const mtl_dims *dims, mtl_format format, mtl_precision precision);
 /* What an argument looks like; null or empty when the primitive has no such argument. */
 const dnnl_memory_desc_t *mtl_argument_description(const mtl_primitive *primitive, mtl_argument argument);
 /* Describes the primitive of an operation. */

@@ -13,6 +13,14 @@ __attribute__((constructor)) static void choose_kernels(void) {
 #endif
 }
 
+bool mtl_has_bfloat(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512bf16");
+#else
+  return false;
+#endif
+}
+
 #define MTL_PUBLIC(result, name, parameters, arguments)                                                                \
   result mtl_##name parameters { return kernels->name arguments; }
 MTL_KERNELS(MTL_PUBLIC)

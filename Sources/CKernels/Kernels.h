@@ -19,6 +19,37 @@
   X(void, rectify, (long count, float slope, const float *x, float *y), (count, slope, x, y))                          \
   X(void, rectify_backward, (long count, float slope, const float *reference, const float *dy, float *dx),             \
     (count, slope, reference, dy, dx))                                                                                 \
+  X(void, hyperbolic_tangent, (long count, const float *x, float *y), (count, x, y))                                   \
+  X(void, hyperbolic_tangent_backward, (long count, const float *y, const float *dy, float *dx), (count, y, dy, dx))   \
+  X(void, absolute_backward, (long count, const float *x, const float *dy, float *dx), (count, x, dy, dx))             \
+  X(void, patches_forward,                                                                                             \
+    (long from, long to, const mtl_patches *patches, const float *bottom, const float *weights, const float *bias,     \
+     float *top, float *scratch),                                                                                      \
+    (from, to, patches, bottom, weights, bias, top, scratch))                                                          \
+  X(void, patches_backward_data,                                                                                       \
+    (long from, long to, const mtl_patches *patches, const float *dtop, const float *weights, float *dbottom,          \
+     float *scratch),                                                                                                  \
+    (from, to, patches, dtop, weights, dbottom, scratch))                                                              \
+  X(void, patches_backward_weights,                                                                                    \
+    (long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,          \
+     float *dbias, float *scratch),                                                                                    \
+    (from, to, patches, bottom, dtop, dweights, dbias, scratch))                                                       \
+  X(void, add_halves, (long from, long to, long terms, void *const *x, void *y), (from, to, terms, x, y))              \
+  X(void, norm_moments,                                                                                                \
+    (long from, long to, const mtl_norm *norm, const float *origin, const float *x, double *sums),                     \
+    (from, to, norm, origin, x, sums))                                                                                 \
+  X(void, norm_apply,                                                                                                  \
+    (long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,             \
+     const float *x, float *y),                                                                                        \
+    (from, to, norm, mean, factor, shift, x, y))                                                                       \
+  X(void, norm_slopes,                                                                                                 \
+    (long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,             \
+     const float *x, const float *dy, double *sums),                                                                   \
+    (from, to, norm, mean, factor, shift, x, dy, sums))                                                                \
+  X(void, norm_pull,                                                                                                   \
+    (long from, long to, const mtl_norm *norm, const mtl_norm_constants *constants, const float *x, const float *dy,   \
+     float *dx),                                                                                                       \
+    (from, to, norm, constants, x, dy, dx))                                                                            \
   X(void, softmax, (long from, long to, long channels, long inner, const float *x, float *y),                          \
     (from, to, channels, inner, x, y))                                                                                 \
   X(void, softmax_backward,                                                                                            \
@@ -76,6 +107,23 @@ static inline long mtl_response_height(const mtl_response *r) {
   if (r->order.lanes == 1) return MTL_TILE;
   long rows = MTL_RESPONSE_BUFFER / mtl_response_row(r);
   return rows > 64 ? 64 : rows;
+}
+
+/* Positions to a piece of a convolution's patches, and taps that are gathered at once. */
+enum { MTL_PATCH_SPAN = 64, MTL_PATCH_TAPS = 96, MTL_PATCH_ROWS = MTL_PATCH_SPAN * MTL_PATCH_TAPS + 64 };
+
+/* Of the padded image. */
+static inline long mtl_patch_width(const mtl_patches *p) { return p->bottom[1] + 2 * p->pad[1]; }
+static inline long mtl_patch_plane(const mtl_patches *p) {
+  return (p->bottom[0] + 2 * p->pad[0]) * mtl_patch_width(p);
+}
+/* Floats of the padded image with room behind it. */
+static inline long mtl_patch_padded(const mtl_patches *p) {
+  return (p->bottom_channels * mtl_patch_plane(p) + 15) / 16 * 16 + 64;
+}
+static inline long mtl_patch_taps(const mtl_patches *p) { return p->bottom_channels * p->kernel[0] * p->kernel[1]; }
+static inline long mtl_patch_pieces(const mtl_patches *p) {
+  return (p->top[0] * p->top[1] + MTL_PATCH_SPAN - 1) / MTL_PATCH_SPAN;
 }
 
 /* Whether the place of a maximum in its window needs more than a byte. */

@@ -41,6 +41,8 @@
 #include "PoolingPlain.h"
 #include "PoolingUnits.h"
 #include "Response.h"
+#include "Norm.h"
+#include "Patches.h"
 
 #define MTL_ENTRY(result, name, parameters, arguments) .name = name,
 const struct mtl_kernel_table MTL_LEVEL(mtl_kernels) = {MTL_KERNELS(MTL_ENTRY)};

@@ -83,6 +83,8 @@ static void outer_rows(
     OUTER_ROWS(COLUMNS);
     return;
   }
+  for (; COLUMNS > 2 && width >= 2 * MTL_WIDTH; width -= 2 * MTL_WIDTH, b += 2 * MTL_WIDTH, c += 2 * MTL_WIDTH)
+    OUTER_ROWS(2);
   for (; width >= MTL_WIDTH; width -= MTL_WIDTH, b += MTL_WIDTH, c += MTL_WIDTH) OUTER_ROWS(1);
   outer_rest(rows, width, steps, a, a_row, a_step, b, b_step, adds, c, c_row);
 }

@@ -2,21 +2,6 @@
    neighbouring channels lie together, the squares of a tile of positions go to a small buffer whose rows have zeros at
    both ends, and windows are sums of overlapping vectors. */
 
-MTL_INLINE floats16 load_lanes(const float *p, long lanes) {
-  if (lanes == 16) return load16(p);
-  floats16 v = 0;
-  for (long i = 0; i < lanes; i++) v[i] = p[i];
-  return v;
-}
-
-MTL_INLINE void store_lanes(float *p, floats16 v, long lanes) {
-  if (lanes == 16) {
-    store16(p, v);
-  } else {
-    for (long i = 0; i < lanes; i++) p[i] = v[i];
-  }
-}
-
 MTL_INLINE floats16 window_sum(const float *row, long size) {
   floats16 total = load16(row);
   for (long i = 1; i < size; i++) total += load16(row + i);

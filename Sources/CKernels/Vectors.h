@@ -1,5 +1,21 @@
 /* Elementwise functions and reductions: 16 elements at a time, then one by one. */
 
+/* The first `lanes` of 16 floats, the others 0. */
+MTL_INLINE floats16 load_lanes(const float *p, long lanes) {
+  if (lanes == 16) return load16(p);
+  floats16 v = 0;
+  for (long i = 0; i < lanes; i++) v[i] = p[i];
+  return v;
+}
+
+MTL_INLINE void store_lanes(float *p, floats16 v, long lanes) {
+  if (lanes == 16) {
+    store16(p, v);
+  } else {
+    for (long i = 0; i < lanes; i++) p[i] = v[i];
+  }
+}
+
 static void axpby(long count, float a, const float *x, float b, float *y) {
   if (b == 0) {
     for (long i = 0; i < count; i++) y[i] = a * x[i];
@@ -114,4 +130,69 @@ static void rectify(long count, float slope, const float *x, float *y) {
 
 static void rectify_backward(long count, float slope, const float *reference, const float *dy, float *dx) {
   for (long i = 0; i < count; i++) dx[i] = reference[i] > 0 ? dy[i] : slope * dy[i];
+}
+
+/* (1 - e^-2|x|) / (1 + e^-2|x|), and near 0, where that loses digits, the series
+   x - x^3/3 + 2 x^5/15 - 17 x^7/315 + 62 x^9/2835. */
+MTL_INLINE floats16 hyperbolic_tangent16(floats16 x) {
+  floats16 q = x * x;
+  floats16 p = 0x1.664f48p-6f * q - 0x1.ba1ba2p-5f;
+  p = p * q + 0x1.111112p-3f;
+  p = p * q - 0x1.555556p-2f;
+  floats16 series = x + x * (q * p);
+  floats16 e = exponential16(-2.0f * __builtin_elementwise_abs(x));
+  floats16 magnitude = (1.0f - e) / (1.0f + e);
+  return q < 0.0625f ? series : x < 0.0f ? -magnitude : magnitude;
+}
+
+static void hyperbolic_tangent(long count, const float *x, float *y) {
+  long i = 0;
+  for (; i + 16 <= count; i += 16) store16(y + i, hyperbolic_tangent16(load16(x + i)));
+  if (i < count) store_lanes(y + i, hyperbolic_tangent16(load_lanes(x + i, count - i)), count - i);
+}
+
+static void hyperbolic_tangent_backward(long count, const float *y, const float *dy, float *dx) {
+  for (long i = 0; i < count; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
+}
+
+MTL_INLINE floats16 absolute_backward16(floats16 x, floats16 dy) {
+  floats16 signed_dy = as_floats16(as_ints16(dy) ^ (as_ints16(x) & INT32_MIN));
+  floats16 product = x * dy; /* 0 at 0, and a NaN goes on */
+  signed_dy = x == 0.0f ? product : signed_dy;
+  return x == x ? signed_dy : product;
+}
+
+static void absolute_backward(long count, const float *x, const float *dy, float *dx) {
+  long i = 0;
+  for (; i + 16 <= count; i += 16) store16(dx + i, absolute_backward16(load16(x + i), load16(dy + i)));
+  if (i < count) {
+    floats16 value = absolute_backward16(load_lanes(x + i, count - i), load_lanes(dy + i, count - i));
+    store_lanes(dx + i, value, count - i);
+  }
+}
+
+typedef uint16_t halves16 __attribute__((ext_vector_type(16), aligned(2), may_alias));
+
+MTL_INLINE floats16 widen16(halves16 v) { return as_floats16(__builtin_convertvector(v, ints16) << 16); }
+
+/* To the nearest, ties to even; a NaN stays one. */
+MTL_INLINE halves16 halve16(floats16 v) {
+  ints16 bits = as_ints16(v);
+  ints16 rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  rounded = v == v ? rounded : (bits | 0x400000);
+  return __builtin_convertvector(rounded >> 16, halves16);
+}
+
+static void add_halves(long from, long to, long terms, void *const *x, void *y) {
+  for (long i = from; i < to; i += 16) {
+    size_t bytes = sizeof(uint16_t) * (size_t)(to - i < 16 ? to - i : 16);
+    floats16 total = 0;
+    for (long term = 0; term < terms; term++) {
+      halves16 v = 0;
+      memcpy(&v, (const uint16_t *)x[term] + i, bytes);
+      total += widen16(v);
+    }
+    halves16 sum = halve16(total);
+    memcpy((uint16_t *)y + i, &sum, bytes);
+  }
 }

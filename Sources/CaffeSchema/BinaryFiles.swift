@@ -27,14 +27,19 @@ package func readBinary<M: SwiftProtobuf.Message>(_ path: String, as type: M.Typ
 
 /// Writes a message in wire form, beside the target and then renamed; see `writeFile`.
 package func writeBinary(_ message: some SwiftProtobuf.Message, to path: String) throws {
-  let bytes: Data
+  try writeFile(binaryForm(of: message, for: path), to: path)
+}
+
+/// A message in wire form, to be written to `path`.
+///
+/// Throws `unwritableFile` where the format ends.
+package func binaryForm(of message: some SwiftProtobuf.Message, for path: String) throws -> Data {
   do {
-    bytes = try message.serializedBytes(partial: true)
+    return try message.serializedBytes(partial: true)
   } catch {
     throw Diagnostic(
       .unwritableFile, "cannot write '\(path)': the format ends at 2 GiB a file; snapshot_format: HDF5 does not")
   }
-  try writeFile(bytes, to: path)
 }
 
 private func reason(_ error: any Error) -> String {

@@ -4,7 +4,7 @@ import Foundation
 /// The bytes of a file, mapped where the file system can.
 ///
 /// Throws a `Diagnostic` for a path that is missing, a folder, not readable, or an empty file.
-func readFile(_ path: String) throws -> Data {
+package func readFile(_ path: String) throws -> Data {
   var status = stat()
   guard stat(path, &status) == 0 else { throw unreadable(path, errno) }
   if status.st_mode & S_IFMT == S_IFDIR {

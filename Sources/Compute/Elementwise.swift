@@ -22,15 +22,17 @@ package protocol RectifierOp: AnyObject {
   func backward(reference: UnsafeRawPointer, topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer)
 }
 
-/// top = sum over i of coefficients[i] * bottoms[i]; all of one shape and layout. The top may be the first bottom's
-/// memory.
+/// top = sum over i of coefficients[i] * bottoms[i], and at least 0 with `rectifies`; all of one shape and layout. The top
+/// may be the first bottom's memory.
 package struct SumDescription: Hashable, Sendable {
   package var shape: Shape
   package var coefficients: [Float]
+  package var rectifies: Bool
 
-  package init(shape: Shape, coefficients: [Float]) {
+  package init(shape: Shape, coefficients: [Float], rectifies: Bool = false) {
     self.shape = shape
     self.coefficients = coefficients
+    self.rectifies = rectifies
   }
 }
 

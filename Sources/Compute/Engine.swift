@@ -82,6 +82,14 @@ package protocol VectorOps: Sendable {
   func exponential(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>)
   /// y = ln x
   func logarithm(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>)
+  /// y = tanh x
+  func hyperbolicTangent(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>)
+  /// dx = dy (1 - y^2), y the hyperbolic tangent; dx and dy may be the same memory.
+  func hyperbolicTangentBackward(
+    _ count: Int, _ y: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>)
+  /// dx = dy where x > 0, -dy where x < 0, 0 at 0; dx and dy may be the same memory.
+  func absoluteBackward(
+    _ count: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>)
   /// The sum of x * y, added in double precision.
   func dot(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>) -> Double
   /// The sum of x, added in double precision.

@@ -45,37 +45,60 @@ package protocol LocalResponseOp: AnyObject {
     bottomGradient: UnsafeMutableRawPointer, workspace: UnsafeRawPointer, scratch: UnsafeMutableRawPointer)
 }
 
-/// Normalisation of each channel to zero mean and unit variance over batch and positions (Ioffe, Szegedy, 2015),
-/// without scale and shift: top = (bottom - mean) / sqrt(variance + epsilon). The variance divides by the count.
+/// Normalisation of each channel to zero mean and unit variance over batch and positions (Ioffe, Szegedy, 2015):
+/// top = (bottom - mean) / sqrt(variance + epsilon) * scale + shift, and at least 0 with `rectifies`. The variance divides
+/// by the count.
 package struct BatchNormDescription: Hashable, Sendable {
+  package enum Statistics: Hashable, Sendable {
+    /// Computed from the bottom.
+    case batch
+    /// Given; backward treats them as constants.
+    case given
+    /// Mean 0 and variance 1, without epsilon: scale and shift alone.
+    case none
+  }
+
   /// N x C x (spatial), or N x C.
   package var shape: Shape
   package var epsilon: Float
-  /// Whether mean and variance are given instead of computed from the bottom; backward then treats them as constants.
-  package var usesGlobalStatistics: Bool
+  package var statistics: Statistics
+  package var hasScale: Bool
+  package var hasShift: Bool
+  package var rectifies: Bool
+  /// Whether scale and shift learn.
+  package var learns: Bool
   package var bottomGradient: Bool
 
-  package init(shape: Shape, epsilon: Float, usesGlobalStatistics: Bool, bottomGradient: Bool = true) {
+  package init(
+    shape: Shape, epsilon: Float, statistics: Statistics, hasScale: Bool = false, hasShift: Bool = false,
+    rectifies: Bool = false, learns: Bool = true, bottomGradient: Bool = true
+  ) {
     self.shape = shape
     self.epsilon = epsilon
-    self.usesGlobalStatistics = usesGlobalStatistics
+    self.statistics = statistics
+    self.hasScale = hasScale
+    self.hasShift = hasShift
+    self.rectifies = rectifies
+    self.learns = learns
     self.bottomGradient = bottomGradient
   }
 }
 
+/// `mean` and `variance` (C each) are read when they are given and written when they are the batch's; `scale` and `shift`
+/// (C each) are there as the description says.
 package protocol BatchNormOp: AnyObject {
   var layout: Layout { get }
-  var scratchByteCount: Int { get }
   var implementation: String { get }
 
-  /// `mean` and `variance` (C each) are read with global statistics and written otherwise. The top may be the bottom's
-  /// memory when no backward pass follows.
+  /// The top may be the bottom's memory when no backward pass follows.
   func forward(
     bottom: UnsafeRawPointer, mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>,
-    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer)
+    scale: Parameter?, shift: Parameter?, top: UnsafeMutableRawPointer)
+  /// Adds to the gradients of those of `scale` and `shift` that learn. The bottom's gradient may lie where the top's
+  /// does.
   func backward(
-    bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>,
-    topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer)
+    bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, scale: Parameter?,
+    shift: Parameter?, topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer?)
 }
 
 /// exp(x - max) / sum over the middle axis of outer x channels x inner; plain.

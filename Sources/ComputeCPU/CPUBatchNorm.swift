@@ -1,60 +1,165 @@
-import CDNNL
+import CKernels
 import Compute
 import Tensors
 
-/// Batch normalisation by oneDNN, in the bottom's format.
+/// Normalisation of channels by a kernel of our own, in any format. It reads the bottom twice forward, and bottom and top
+/// gradient twice backward, with scale, shift and rectifier included; oneDNN's reads it three times and keeps a NaN from
+/// being seen behind a rectifier.
 final class CPUBatchNorm: BatchNormOp {
   let layout: Layout
-  let scratchByteCount: Int
   let implementation: String
-  private let forwardPass: Primitive
-  private let backwardPass: Primitive?
+  private let description: BatchNormDescription
+  private let channels: Int
+  /// Images x positions.
+  private let count: Int
+  private let norm: UnsafeMutablePointer<mtl_norm>
+  private let units: Int
+  private let unitSize: Int
+  private let pool: ThreadPool
+  /// Rows of one float for each lane of each group: see `Row`.
+  private let constants: Memory
+  private let paddedChannels: Int
+  private let sums: Memory
 
-  init(_ description: BatchNormDescription, bottom: Layout, dnnl: OneDNN) throws {
-    let format = bottom.format
-    // oneDNN wants positions; how they are spread over axes does not matter.
+  private enum Row: Int, CaseIterable {
+    case mean, factor, shift, offset, tilt
+  }
+
+  /// Elements to a piece that are worth a thread.
+  private static let grain = 16384
+  /// Enough pieces for many threads, whatever their number, so that it changes no sum.
+  private static let pieces = 32
+
+  init(_ description: BatchNormDescription, bottom: Layout, pool: ThreadPool) {
+    self.description = description
+    self.pool = pool
     let shape = description.shape
-    var dims = mtl_dims(shape.rank == 4 ? shape : [shape[0], shape[1], 1, shape.count(2...)])
-    func primitive(_ direction: mtl_direction, _ forward: Primitive?) throws -> Primitive {
-      let created = try dnnl.primitive("a batch normalisation of \(shape)") { result, dnnl in
-        mtl_batch_norm_create(
-          result, dnnl, &dims, format.native, description.epsilon, description.usesGlobalStatistics, direction,
-          forward?.handle)
-      }
-      guard let created else { preconditionFailure("oneDNN made no primitive and gave no reason") }
-      try created.build()
-      return created
+    let positions = shape.count(2...)
+    channels = shape[1]
+    count = shape[0] * positions
+    layout = bottom
+    // Without positions the channels of a row are neighbours.
+    let order = mtl_channel_order(positions == 1 && bottom.isPlain ? .channelsLast : bottom.format, shape)
+    let runs = min(shape[0], (CPUBatchNorm.pieces + order.groups - 1) / order.groups)
+    norm = .allocate(capacity: 1)
+    norm.initialize(
+      to: mtl_norm(
+        images: shape[0], positions: positions, runs: runs, rectifies: description.rectifies, order: order))
+    units = order.groups * runs
+    unitSize = max(1, count * order.lanes / runs)
+    paddedChannels = order.groups * order.lanes
+    constants = Memory(byteCount: Row.allCases.count * (paddedChannels + 16) * MemoryLayout<Float>.stride)
+    sums = Memory(byteCount: units * 2 * Int(MTL_NORM_LANES) * MemoryLayout<Double>.stride)
+    var name = description.statistics == .none ? "" : "normalize"
+    if description.hasScale || description.hasShift { name += name.isEmpty ? "scale" : "+scale" }
+    implementation = name + (description.rectifies ? "+rectify" : "")
+  }
+
+  deinit { norm.deallocate() }
+
+  private func row(_ row: Row) -> UnsafeMutablePointer<Float> {
+    constants.base.assumingMemoryBound(to: Float.self) + row.rawValue * (paddedChannels + 16)
+  }
+
+  private var partials: UnsafeMutablePointer<Double> { sums.base.assumingMemoryBound(to: Double.self) }
+
+  private func forEachUnit(_ body: (_ from: Int, _ to: Int) -> Void) {
+    pool.run(units, grain: max(1, CPUBatchNorm.grain / unitSize), body)
+  }
+
+  /// Both sums of a channel, added up in the order of the pieces.
+  private func total(_ channel: Int) -> (first: Double, second: Double) {
+    let lanes = norm.pointee.order.lanes
+    var (first, second) = (0.0, 0.0)
+    for run in 0..<norm.pointee.runs {
+      let unit = partials + (channel / lanes * norm.pointee.runs + run) * 2 * Int(MTL_NORM_LANES) + channel % lanes
+      first += unit[0]
+      second += unit[Int(MTL_NORM_LANES)]
     }
-    layout = Layout(format, shape)
-    forwardPass = try primitive(MTL_FORWARD, nil)
-    backwardPass = description.bottomGradient ? try primitive(MTL_BACKWARD_DATA, forwardPass) : nil
-    scratchByteCount = max(forwardPass.byteCount(MTL_SCRATCH), backwardPass?.byteCount(MTL_SCRATCH) ?? 0)
-    implementation = forwardPass.implementation
+    return (first, second)
   }
 
   func forward(
     bottom: UnsafeRawPointer, mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>,
-    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
+    scale: Parameter?, shift: Parameter?, top: UnsafeMutableRawPointer
   ) {
-    forwardPass.set(MTL_SOURCE, bottom)
-    forwardPass.set(MTL_MEAN, UnsafeMutableRawPointer(mean))
-    forwardPass.set(MTL_VARIANCE, UnsafeMutableRawPointer(variance))
-    forwardPass.set(MTL_DESTINATION, top)
-    forwardPass.set(MTL_SCRATCH, scratch)
-    forwardPass.run()
+    let (x, y) = (bottom.floats, top.floats)
+    if description.statistics == .batch { measure(x, mean, variance) }
+    setConstants(mean, variance, scale, shift)
+    forEachUnit { from, to in mtl_norm_apply(from, to, norm, row(.mean), row(.factor), row(.shift), x, y) }
+  }
+
+  /// The sums are taken around each channel's first value, so that a mean far from 0 costs no digits.
+  private func measure(
+    _ x: UnsafePointer<Float>, _ mean: UnsafeMutablePointer<Float>, _ variance: UnsafeMutablePointer<Float>
+  ) {
+    let (lanes, stride, origin) = (norm.pointee.order.lanes, norm.pointee.order.group_stride, row(.mean))
+    for c in 0..<channels { origin[c] = x[c / lanes * stride + c % lanes] }
+    forEachUnit { from, to in mtl_norm_moments(from, to, norm, origin, x, partials) }
+    for c in 0..<channels {
+      let total = total(c)
+      let distance = total.first / Double(count)
+      mean[c] = Float(Double(origin[c]) + distance)
+      // Not below 0 by rounding; what is not a number stays so.
+      let spread = total.second / Double(count) - distance * distance
+      variance[c] = Float(spread < 0 ? 0 : spread)
+    }
+  }
+
+  private func setConstants(
+    _ mean: UnsafePointer<Float>, _ variance: UnsafePointer<Float>, _ scale: Parameter?, _ shift: Parameter?
+  ) {
+    let (means, factors, shifts) = (row(.mean), row(.factor), row(.shift))
+    for c in 0..<channels {
+      means[c] = description.statistics == .none ? 0 : mean[c]
+      factors[c] = (scale?.values[c] ?? 1) * inverseDeviation(variance, c)
+      shifts[c] = shift?.values[c] ?? 0
+    }
+  }
+
+  private func inverseDeviation(_ variance: UnsafePointer<Float>, _ channel: Int) -> Float {
+    if description.statistics == .none { return 1 }
+    return Float(1 / (Double(variance[channel]) + Double(description.epsilon)).squareRoot())
   }
 
   func backward(
-    bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>,
-    topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
+    bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, scale: Parameter?,
+    shift: Parameter?, topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer?
   ) {
-    guard let backwardPass else { preconditionFailure("the op was made without a bottom gradient") }
-    backwardPass.set(MTL_SOURCE, bottom)
-    backwardPass.set(MTL_MEAN, UnsafeRawPointer(mean))
-    backwardPass.set(MTL_VARIANCE, UnsafeRawPointer(variance))
-    backwardPass.set(MTL_DESTINATION_GRADIENT, topGradient)
-    backwardPass.set(MTL_SOURCE_GRADIENT, bottomGradient)
-    backwardPass.set(MTL_SCRATCH, scratch)
-    backwardPass.run()
+    let (x, dy) = (bottom.floats, topGradient.floats)
+    setConstants(mean, variance, scale, shift)
+    let learns = description.learns && (scale?.isLearned == true || shift?.isLearned == true)
+    if learns || description.statistics == .batch {
+      forEachUnit { from, to in
+        mtl_norm_slopes(from, to, norm, row(.mean), row(.factor), row(.shift), x, dy, partials)
+      }
+      setSlopes(variance, scale, shift)
+    }
+    guard let dx = bottomGradient?.floats else { return }
+    let all = mtl_norm_constants(
+      mean: row(.mean), factor: row(.factor), shift: row(.shift), offset: row(.offset), tilt: row(.tilt))
+    withUnsafePointer(to: all) { all in
+      forEachUnit { from, to in mtl_norm_pull(from, to, norm, all, x, dy, dx) }
+    }
+  }
+
+  /// The parameters' gradients, and what the batch's statistics take from the bottom's.
+  private func setSlopes(_ variance: UnsafePointer<Float>, _ scale: Parameter?, _ shift: Parameter?) {
+    let (factors, offsets, tilts) = (row(.factor), row(.offset), row(.tilt))
+    func add(_ parameter: Parameter?, _ slope: (Int) -> Double) {
+      guard let parameter, description.learns, parameter.isLearned else { return }
+      parameter.accumulate { gradients, overwrite in
+        for c in 0..<channels { gradients[c] = (overwrite ? 0 : gradients[c]) + Float(slope(c)) }
+      }
+    }
+    add(shift) { total($0).first }
+    add(scale) { total($0).second * Double(inverseDeviation(variance, $0)) }
+    guard description.statistics == .batch else { return }
+    for c in 0..<channels {
+      let total = total(c)
+      let inverse = Double(inverseDeviation(variance, c))
+      offsets[c] = Float(Double(factors[c]) * total.first / Double(count))
+      tilts[c] = Float(Double(factors[c]) * inverse * inverse * total.second / Double(count))
+    }
   }
 }

@@ -14,19 +14,24 @@ final class CPUConvolution: ConvolutionOp {
   private let backwardDataWeights: PackedWeights?
   private let parameters: ConvolutionGradients?
 
-  init(_ description: ConvolutionDescription, policy: ConvolutionPolicy, dnnl: OneDNN, vectors: any VectorOps) throws {
-    let convolution = mtl_convolution(description)
-    let choice = try ConvolutionChoice.make(description, convolution, policy: policy, dnnl: dnnl)
+  /// From the top's gradient to its copy in bfloat, for convolutions of that precision.
+  private let halving: Primitive?
+  private let halfOffset: Int
+
+  init(
+    _ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms, dnnl: OneDNN, vectors: any VectorOps
+  ) throws {
+    let choice = try ConvolutionChoice.make(description, algorithms, dnnl: dnnl)
     func packing(_ primitive: Primitive, adds: Bool = false) throws -> Primitive? {
       let created = try dnnl.primitive("a copy of weights for \(primitive.implementation)") { result, dnnl in
-        withUnsafePointer(to: convolution) {
+        withUnsafePointer(to: choice.convolution) {
           mtl_convolution_weights_create(result, dnnl, $0, primitive.handle, adds)
         }
       }
       try created?.build()
       return created
     }
-    bottomLayout = Layout(choice.bottom, description.bottomShape)
+    bottomLayout = Layout(choice.bottom, description.bottomShape, isHalf: choice.isHalf)
     topLayout = Layout(choice.top, description.topShape)
     forwardPass = choice.forward
     try forwardPass.build()
@@ -39,15 +44,23 @@ final class CPUConvolution: ConvolutionOp {
       return ConvolutionGradients(
         description, pass: $0, overwriting: try packing($0), adding: try packing($0, adds: true), vectors: vectors)
     }
-    scratchByteCount = max(
-      forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
-      parameters?.scratchByteCount ?? 0)
+    halfOffset = aligned(
+      max(
+        forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
+        parameters?.scratchByteCount ?? 0))
+    let runsBackward = description.learns || description.bottomGradient
+    halving =
+      choice.isHalf && runsBackward
+      ? try dnnl.reorder(
+        description.topShape, from: topLayout, to: Layout(choice.top, description.topShape, isHalf: true)) : nil
+    scratchByteCount = halfOffset + (halving?.byteCount(MTL_TO) ?? 0) + (halving?.byteCount(MTL_SCRATCH) ?? 0)
     implementation = CPUConvolution.name(choice)
   }
 
   /// One name when all directions have the same.
   private static func name(_ choice: ConvolutionChoice) -> String {
     let names = [choice.forward, choice.backwardData, choice.backwardWeights].compactMap { $0?.implementation }
+    if choice.isHalf, names.allSatisfy({ $0 == names[0] }), !names[0].contains("bf16") { return names[0] + " bf16" }
     return names.allSatisfy { $0 == names[0] } ? names[0] : names.joined(separator: ", ")
   }
 
@@ -63,6 +76,20 @@ final class CPUConvolution: ConvolutionOp {
     forwardPass.run()
   }
 
+  func beginBackward(topGradient: UnsafeRawPointer, scratch: UnsafeMutableRawPointer) {
+    guard let halving else { return }
+    let half = scratch + halfOffset
+    halving.set(MTL_FROM, topGradient)
+    halving.set(MTL_TO, half)
+    halving.set(MTL_SCRATCH, half + halving.byteCount(MTL_TO))
+    halving.run()
+  }
+
+  /// What the backward primitives read.
+  private func slopes(_ topGradient: UnsafeRawPointer, _ scratch: UnsafeMutableRawPointer) -> UnsafeRawPointer {
+    halving == nil ? topGradient : UnsafeRawPointer(scratch + halfOffset)
+  }
+
   func backwardData(
     topGradient: UnsafeRawPointer, weights: Parameter, bottomGradient: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer
@@ -70,7 +97,7 @@ final class CPUConvolution: ConvolutionOp {
     guard let backwardDataPass, let backwardDataWeights else {
       preconditionFailure("the op was made without a bottom gradient")
     }
-    backwardDataPass.set(MTL_DESTINATION_GRADIENT, topGradient)
+    backwardDataPass.set(MTL_DESTINATION_GRADIENT, slopes(topGradient, scratch))
     backwardDataPass.set(MTL_WEIGHTS, backwardDataWeights.pointer(weights))
     backwardDataPass.set(MTL_SOURCE_GRADIENT, bottomGradient)
     backwardDataPass.set(MTL_SCRATCH, scratch)
@@ -82,8 +109,13 @@ final class CPUConvolution: ConvolutionOp {
     scratch: UnsafeMutableRawPointer
   ) {
     guard let parameters else { preconditionFailure("the op was made without learning") }
-    parameters.add(bottom: bottom, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch)
+    parameters.add(
+      bottom: bottom, topGradient: slopes(topGradient, scratch), weights: weights, bias: bias, scratch: scratch)
   }
+}
+
+private func aligned(_ byteCount: Int) -> Int {
+  (byteCount + Memory.alignment - 1) / Memory.alignment * Memory.alignment
 }
 
 /// Adds the gradients of weights and bias to what their parameters hold.
@@ -108,7 +140,6 @@ private final class ConvolutionGradients {
     self.overwriting = overwriting
     self.adding = adding
     self.vectors = vectors
-    func aligned(_ byteCount: Int) -> Int { (byteCount + Memory.alignment - 1) / Memory.alignment * Memory.alignment }
     weightsOffset = aligned(pass.byteCount(MTL_SCRATCH))
     biasOffset = weightsOffset + aligned(pass.byteCount(MTL_WEIGHTS_GRADIENT))
     scratchByteCount = biasOffset + pass.byteCount(MTL_BIAS_GRADIENT)

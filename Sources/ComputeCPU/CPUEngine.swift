@@ -17,10 +17,20 @@ package final class CPUEngine: Engine {
   private let dnnl: OneDNN
   private let products: Products
   private let convolutionPolicy: ConvolutionPolicy
+  private let precision: Precision
+  private let tuning: ConvolutionTuning?
 
   /// - Parameter threads: all that OpenMP allows (`OMP_NUM_THREADS`, else one to a processor) when nil.
-  /// - Throws: `badArgument` for a number of threads that cannot be; `machine` when oneDNN cannot be used.
-  package init(threads: Int? = nil, convolutions: ConvolutionPolicy = .direct) throws {
+  /// - Throws: `badArgument` for a number of threads that cannot be; `machine` when oneDNN cannot be used, or when the
+  ///   processor has not the precision.
+  package init(
+    threads: Int? = nil, convolutions: ConvolutionPolicy = .winograd, precision: Precision = .float,
+    tuning: ConvolutionTuning? = nil
+  ) throws {
+    guard precision == .float || mtl_has_bfloat() else {
+      throw Diagnostic(
+        .machine, "this processor has no bf16 instructions (avx512_bf16); run without --precision bf16")
+    }
     let threads = threads ?? Int(mtl_default_thread_count())
     guard (1...1024).contains(threads) else {
       throw Diagnostic(.badArgument, "\(threads) threads: use 1 to 1024")
@@ -30,6 +40,8 @@ package final class CPUEngine: Engine {
     products = Products(pool: pool)
     dnnl = try OneDNN(pool: pool)
     convolutionPolicy = convolutions
+    self.precision = precision
+    self.tuning = tuning
   }
 
   package var threadCount: Int { pool.count }
@@ -54,13 +66,26 @@ package final class CPUEngine: Engine {
   package func reorder(shape: Shape, from: Layout, to: Layout) throws -> any ReorderOp {
     from == to
       ? CPUCopy(byteCount: from.byteCount(for: shape), pool: pool)
-      : try CPUReorder(shape: shape, from: from.format, to: to.format, dnnl: dnnl)
+      : try CPUReorder(shape: shape, from: from, to: to, dnnl: dnnl)
   }
 
   /// - Throws: `unsupported` for more than three spatial axes.
   package func convolution(_ description: ConvolutionDescription) throws -> any ConvolutionOp {
     try requireSpatialAxes(description.kernel.count, "a convolution")
-    return try CPUConvolution(description, policy: convolutionPolicy, dnnl: dnnl, vectors: vectors)
+    let known = try tuning?.algorithms(description, precision: precision, threads: pool.count) {
+      try convolution(description, $0)
+    }
+    return try convolution(
+      description,
+      known ?? ConvolutionAlgorithms.rule(description, policy: convolutionPolicy, precision: precision))
+  }
+
+  private func convolution(_ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms) throws
+    -> any ConvolutionOp
+  {
+    algorithms.isPatches
+      ? PatchConvolution(description, pool: pool)
+      : try CPUConvolution(description, algorithms, dnnl: dnnl, vectors: vectors)
   }
 
   package func innerProduct(_ description: InnerProductDescription) throws -> any InnerProductOp {
@@ -83,11 +108,12 @@ package final class CPUEngine: Engine {
   }
 
   package func batchNorm(_ description: BatchNormDescription, bottom: Layout) throws -> any BatchNormOp {
-    try CPUBatchNorm(description, bottom: bottom, dnnl: dnnl)
+    CPUBatchNorm(description, bottom: bottom, pool: pool)
   }
 
   package func sum(_ description: SumDescription, bottom: Layout) throws -> any SumOp {
-    CPUSum(description, layout: bottom, pool: pool)
+    bottom.isHalf
+      ? CPUHalfSum(description, layout: bottom, pool: pool) : CPUSum(description, layout: bottom, pool: pool)
   }
 
   package func concat(_ description: ConcatDescription, bottoms: [Layout]) throws -> any ConcatOp {

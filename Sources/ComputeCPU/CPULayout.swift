@@ -45,35 +45,45 @@ enum Format: Hashable, Sendable {
 final class CPULayout: NativeLayout {
   let format: Format
   let shape: Shape
+  /// Elements of 16 bits (bfloat16) where not of 32: what convolutions of that precision read.
+  let isHalf: Bool
 
-  init(format: Format, shape: Shape) {
+  init(format: Format, shape: Shape, isHalf: Bool = false) {
     self.format = format
     self.shape = shape
+    self.isHalf = isHalf
   }
 
-  /// As oneDNN writes them: `nChw16c`, `nhwc`.
+  /// As oneDNN writes them: `nChw16c`, `nhwc`; with the precision where it is not float.
   var name: String {
     let axes = String("dhw".suffix(shape.rank - 2))
-    return switch format {
-    case .plain: "nc\(axes)"
-    case .channelsLast: "n\(axes)c"
-    case .blocked8, .blocked16: "nC\(axes)\(format.block)c"
-    }
+    let order =
+      switch format {
+      case .plain: "nc\(axes)"
+      case .channelsLast: "n\(axes)c"
+      case .blocked8, .blocked16: "nC\(axes)\(format.block)c"
+      }
+    return isHalf ? order + "_bf16" : order
   }
 
-  var byteCount: Int {
-    shape[0] * format.paddedChannels(shape[1]) * shape.count(2...) * MemoryLayout<Float>.stride
-  }
+  var byteCount: Int { elementCount * (isHalf ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride) }
+
+  /// With those that fill up blocks.
+  var elementCount: Int { shape[0] * format.paddedChannels(shape[1]) * shape.count(2...) }
 
   func isEqual(to other: any NativeLayout) -> Bool {
     guard let other = other as? CPULayout else { return false }
-    return other.format == format && other.shape == shape
+    return other.format == format && other.shape == shape && other.isHalf == isHalf
   }
 }
 
 extension Layout {
   /// The layout of `shape` in a format; plain when the elements lie in that order anyway.
-  init(_ format: Format, _ shape: Shape) {
+  init(_ format: Format, _ shape: Shape, isHalf: Bool = false) {
+    if isHalf {
+      self = Layout(native: CPULayout(format: format, shape: shape, isHalf: true))
+      return
+    }
     let isPlain =
       switch format {
       case .plain: true
@@ -91,6 +101,8 @@ extension Layout {
     }
     return layout.format
   }
+
+  var isHalf: Bool { (native as? CPULayout)?.isHalf ?? false }
 }
 
 extension mtl_channel_order {

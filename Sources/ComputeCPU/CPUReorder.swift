@@ -9,14 +9,8 @@ final class CPUReorder: ReorderOp {
   /// For the kernels that need some; most do not.
   private let scratch: Memory
 
-  init(shape: Shape, from: Format, to: Format, dnnl: OneDNN) throws {
-    var dims = mtl_dims(shape)
-    let created = try dnnl.primitive("a reorder of \(shape)") { result, dnnl in
-      mtl_reorder_create(result, dnnl, &dims, from.native, to.native)
-    }
-    guard let created else { preconditionFailure("a reorder of one format to itself") }
-    primitive = created
-    try primitive.build()
+  init(shape: Shape, from: Layout, to: Layout, dnnl: OneDNN) throws {
+    primitive = try dnnl.reorder(shape, from: from, to: to)
     scratch = Memory(byteCount: primitive.byteCount(MTL_SCRATCH))
     primitive.set(MTL_SCRATCH, scratch.base)
   }
@@ -45,5 +39,20 @@ final class CPUCopy: ReorderOp {
     pool.run(byteCount, grain: 65536) { start, end in
       (to + start).copyMemory(from: from + start, byteCount: end - start)
     }
+  }
+}
+
+extension OneDNN {
+  /// A copy between two layouts that differ, ready to run.
+  func reorder(_ shape: Shape, from: Layout, to: Layout) throws -> Primitive {
+    var dims = mtl_dims(shape)
+    let created = try primitive("a reorder of \(shape)") { result, dnnl in
+      mtl_reorder_create(
+        result, dnnl, &dims, from.format.native, from.isHalf ? MTL_BFLOAT : MTL_FLOAT, to.format.native,
+        to.isHalf ? MTL_BFLOAT : MTL_FLOAT)
+    }
+    guard let created else { preconditionFailure("a reorder of one format to itself") }
+    try created.build()
+    return created
   }
 }

@@ -9,15 +9,66 @@ package enum ConvolutionPolicy: Sendable {
   case direct
   /// Winograd's algorithm where it is faster; within 1e-3 of the formula, relative to the largest value.
   case winograd
+}
 
-  /// Winograd's algorithm (Lavin and Gray, Fast algorithms for convolutional neural networks, CVPR 2016) as oneDNN has
-  /// it does 3x3 windows of one step without groups. With fewer channels its transforms cost more than they save.
-  func algorithm(_ description: ConvolutionDescription) -> mtl_algorithm {
-    let suits =
-      description.kernel == [3, 3] && description.stride == [1, 1] && description.dilation == [1, 1]
-      && description.groups == 1 && !description.isTransposed
-      && min(description.bottomChannels, description.topChannels) >= 16
-    return self == .winograd && suits ? MTL_WINOGRAD : MTL_DIRECT
+/// How convolutions read their bottoms and weights; all else is float in any case.
+package enum Precision: Sendable {
+  case float
+  /// The upper 16 bits of a float: 8 bits of the number's digits are kept. Sums are float.
+  case bfloat
+}
+
+/// What computes one direction of a convolution.
+package enum ConvolutionAlgorithm: String, Codable, Sendable {
+  case direct, winograd
+  /// Direct, over bottom, weights and top gradient in bfloat.
+  case bfloat
+  /// A product over the patches that windows see; see `PatchConvolution`.
+  case patches
+}
+
+/// What computes each direction of a convolution.
+package struct ConvolutionAlgorithms: Hashable, Codable, Sendable {
+  package var forward: ConvolutionAlgorithm
+  package var backwardData: ConvolutionAlgorithm
+  package var backwardWeights: ConvolutionAlgorithm
+
+  /// One for all directions; bfloat and patches go no other way, since they have layouts of their own.
+  static func all(_ algorithm: ConvolutionAlgorithm) -> ConvolutionAlgorithms {
+    ConvolutionAlgorithms(forward: algorithm, backwardData: algorithm, backwardWeights: algorithm)
+  }
+
+  var isPatches: Bool { forward == .patches }
+  var isHalf: Bool { forward == .bfloat }
+
+  /// The rule, the same in every run.
+  static func rule(_ description: ConvolutionDescription, policy: ConvolutionPolicy, precision: Precision)
+    -> ConvolutionAlgorithms
+  {
+    if PatchConvolution.suits(description) { return .all(.patches) }
+    if policy == .winograd, suitsWinograd(description) { return .all(.winograd) }
+    return .all(precision == .bfloat && suitsHalf(description) ? .bfloat : .direct)
+  }
+
+  /// Whether oneDNN has Winograd's algorithm (Lavin and Gray, Fast algorithms for convolutional neural networks, CVPR
+  /// 2016) for it: 3x3 windows of one step without groups, in tiles of 4x4 positions of the top.
+  static func canBeWinograd(_ d: ConvolutionDescription) -> Bool {
+    d.kernel == [3, 3] && d.stride == [1, 1] && d.dilation == [1, 1] && d.groups == 1 && !d.isTransposed
+  }
+
+  /// Measured on 64 to 512 channels of 7x7 to 224x224 positions, it takes 0.34 to 0.68 of the direct kernels' time in
+  /// each direction. With few channels its transforms cost more than they save; with few tiles its weights, four times
+  /// as many, are read for little.
+  private static func suitsWinograd(_ d: ConvolutionDescription) -> Bool {
+    guard canBeWinograd(d) else { return false }
+    let tiles = d.topExtents.reduce(d.batch) { $0 * (($1 + 3) / 4) }
+    return min(d.bottomChannels, d.topChannels) >= 32 && tiles >= 32
+  }
+
+  /// Small ones are not worth the copies; depthwise ones move memory and compute little.
+  private static func suitsHalf(_ d: ConvolutionDescription) -> Bool {
+    !d.isTransposed && d.kernel.count == 2 && d.bottomChannels / d.groups >= 3 && d.topChannels / d.groups >= 16
+      && d.multiplyAdds >= 10_000_000
   }
 }
 
@@ -25,25 +76,30 @@ package enum ConvolutionPolicy: Sendable {
 struct ConvolutionChoice {
   let bottom: Format
   let top: Format
+  let isHalf: Bool
+  let convolution: mtl_convolution
   let forward: Primitive
   let backwardData: Primitive?
   let backwardWeights: Primitive?
 
-  /// Chooses formats and algorithms; the primitives are still to be built.
+  /// Chooses formats; the primitives are still to be built.
   ///
   /// oneDNN's own choice of formats suits the forward pass, and mostly all directions. It does not when a bottom of
   /// few channels wants a gradient, for which no fast kernel is left then: there the channels lie last.
   ///
-  /// Channels last would also save the filling of blocks (20 and 50 channels: a quarter of the time on a quiet machine),
-  /// but those kernels wait for each other: beside a busy process they take ten times longer, blocks twice.
+  /// Channels last would also save the filling of blocks, but those kernels wait for each other: beside a busy process
+  /// they take ten times longer, blocks twice.
   ///
   /// - Throws: `machine` when oneDNN has no primitive for the convolution.
-  static func make(
-    _ description: ConvolutionDescription, _ convolution: mtl_convolution, policy: ConvolutionPolicy, dnnl: OneDNN
-  ) throws -> ConvolutionChoice {
-    let maker = ConvolutionMaker(
-      convolution: convolution, algorithm: policy.algorithm(description), learns: description.learns,
-      bottomGradient: description.bottomGradient, dnnl: dnnl)
+  static func make(_ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms, dnnl: OneDNN) throws
+    -> ConvolutionChoice
+  {
+    if algorithms.isHalf {
+      let maker = ConvolutionMaker(description, algorithms, dnnl: dnnl)
+      if let half = try? maker.make(MTL_FORMAT_ANY), half.isFast { return half }
+      return try make(description, .all(.direct), dnnl: dnnl)
+    }
+    let maker = ConvolutionMaker(description, algorithms, dnnl: dnnl)
     var usable: ConvolutionChoice?
     var fault: (any Error)?
     for format in [MTL_FORMAT_ANY, MTL_FORMAT_CHANNELS_LAST, MTL_FORMAT_PLAIN] {
@@ -67,29 +123,43 @@ struct ConvolutionChoice {
 
 /// Asks oneDNN for the primitives of one convolution.
 private struct ConvolutionMaker {
-  let convolution: mtl_convolution
-  let algorithm: mtl_algorithm
-  let learns: Bool
-  let bottomGradient: Bool
-  let dnnl: OneDNN
+  private let convolution: mtl_convolution
+  private let algorithms: ConvolutionAlgorithms
+  private let learns: Bool
+  private let bottomGradient: Bool
+  private let dnnl: OneDNN
+
+  init(_ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms, dnnl: OneDNN) {
+    var convolution = mtl_convolution(description)
+    convolution.precision = algorithms.isHalf ? MTL_BFLOAT : MTL_FLOAT
+    self.convolution = convolution
+    self.algorithms = algorithms
+    learns = description.learns
+    bottomGradient = description.bottomGradient
+    self.dnnl = dnnl
+  }
 
   /// All directions with bottom and top in `format`; nil when oneDNN chooses one for them that no other op reads.
   func make(_ format: mtl_format) throws -> ConvolutionChoice? {
-    let forward = try primitive(MTL_FORWARD, format, format, nil)
+    let forward = try primitive(MTL_FORWARD, algorithms.forward, format, format, nil)
     // Formats that are the same in memory (one channel) are not the same to oneDNN: what was asked for stays.
     let asked = Format(format)
     guard let bottom = asked ?? forward.format(MTL_SOURCE), let top = asked ?? forward.format(MTL_DESTINATION) else {
       return nil
     }
+    func backward(_ direction: mtl_direction, _ algorithm: ConvolutionAlgorithm) throws -> Primitive {
+      try primitive(direction, algorithm, bottom.native, top.native, forward)
+    }
     return ConvolutionChoice(
-      bottom: bottom, top: top, forward: forward,
-      backwardData: bottomGradient ? try primitive(MTL_BACKWARD_DATA, bottom.native, top.native, forward) : nil,
-      backwardWeights: learns ? try primitive(MTL_BACKWARD_WEIGHTS, bottom.native, top.native, forward) : nil)
+      bottom: bottom, top: top, isHalf: algorithms.isHalf, convolution: convolution, forward: forward,
+      backwardData: bottomGradient ? try backward(MTL_BACKWARD_DATA, algorithms.backwardData) : nil,
+      backwardWeights: learns ? try backward(MTL_BACKWARD_WEIGHTS, algorithms.backwardWeights) : nil)
   }
 
   /// Direct where oneDNN has not the algorithm asked for.
   private func primitive(
-    _ direction: mtl_direction, _ bottom: mtl_format, _ top: mtl_format, _ forward: Primitive?
+    _ direction: mtl_direction, _ algorithm: ConvolutionAlgorithm, _ bottom: mtl_format, _ top: mtl_format,
+    _ forward: Primitive?
   ) throws -> Primitive {
     func create(_ algorithm: mtl_algorithm, isOptional: Bool) throws -> Primitive? {
       try dnnl.primitive("a convolution", isOptional: isOptional) { result, dnnl in
@@ -98,7 +168,7 @@ private struct ConvolutionMaker {
         }
       }
     }
-    if algorithm != MTL_DIRECT, let chosen = try create(algorithm, isOptional: true) { return chosen }
+    if algorithm == .winograd, let chosen = try create(MTL_WINOGRAD, isOptional: true) { return chosen }
     guard let direct = try create(MTL_DIRECT, isOptional: false) else {
       preconditionFailure("oneDNN made no primitive and gave no reason")
     }

@@ -34,6 +34,28 @@ struct VectorFunctions: VectorOps {
     }
   }
 
+  func hyperbolicTangent(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
+    pool.run(count, grain: VectorFunctions.smallGrain) { from, to in
+      mtl_hyperbolic_tangent(to - from, x + from, y + from)
+    }
+  }
+
+  func hyperbolicTangentBackward(
+    _ count: Int, _ y: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>
+  ) {
+    pool.run(count, grain: VectorFunctions.grain) { from, to in
+      mtl_hyperbolic_tangent_backward(to - from, y + from, dy + from, dx + from)
+    }
+  }
+
+  func absoluteBackward(
+    _ count: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>
+  ) {
+    pool.run(count, grain: VectorFunctions.grain) { from, to in
+      mtl_absolute_backward(to - from, x + from, dy + from, dx + from)
+    }
+  }
+
   func dot(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>) -> Double {
     pool.sum(count, grain: VectorFunctions.grain) { from, to in mtl_dot(to - from, x + from, y + from) }
   }

@@ -47,6 +47,8 @@ extension OpCase {
     convolution([2, 64, 7, 7], to: 64, 3, pad: 1),
     convolution([1, 96, 6, 6], to: 128, 3, pad: 1, bias: false),
     convolution([1, 128, 5, 6], to: 384, 3, pad: 1),
+    convolution([8, 32, 7, 5], to: 48, 3, pad: 1),
+    convolution([2, 64, 16, 18], to: 32, 3),
     convolution([2, 3, 11, 9], to: 20, 5),
     convolution([2, 20, 8, 8], to: 50, 5),
     convolution([1, 16, 10, 10], to: 32, 5, pad: 2),

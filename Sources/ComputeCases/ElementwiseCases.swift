@@ -5,8 +5,8 @@ private func rectifier(_ shape: Shape, slope: Float = 0) -> OpCase.Operation {
   .rectifier(RectifierDescription(shape: shape, negativeSlope: slope))
 }
 
-private func sum(_ shape: Shape, _ coefficients: [Float]) -> OpCase.Operation {
-  .sum(SumDescription(shape: shape, coefficients: coefficients))
+private func sum(_ shape: Shape, _ coefficients: [Float], rectifies: Bool = false) -> OpCase.Operation {
+  .sum(SumDescription(shape: shape, coefficients: coefficients, rectifies: rectifies))
 }
 
 private func concat(_ shapes: [Shape], axis: Int) -> OpCase.Operation {
@@ -26,6 +26,7 @@ extension OpCase {
     sum([2, 20, 3, 7], [1, 1]),
     sum([2, 16, 4, 4], [0.5, -1, 2]),
     sum([3, 11], [1, -1]),
+    sum([2, 16, 5, 7], [1, 2], rectifies: true),
     sum([2, 3, 4, 4], [2.5]),
     concat([[2, 16, 4, 4], [2, 32, 4, 4]], axis: 1),
     concat([[2, 16, 4, 4], [2, 20, 4, 4], [2, 3, 4, 4]], axis: 1),
@@ -44,6 +45,7 @@ extension OpCase {
     rectifier([32, 256, 27, 27], slope: 0.1),
     sum([32, 64, 56, 56], [1, 1]),
     sum([32, 512, 7, 7], [1, 1]),
+    sum([32, 64, 56, 56], [1, 1], rectifies: true),
     concat([[32, 64, 28, 28], [32, 128, 28, 28], [32, 32, 28, 28], [32, 32, 28, 28]], axis: 1),
     concat([[32, 384, 7, 7], [32, 384, 7, 7], [32, 128, 7, 7], [32, 128, 7, 7]], axis: 1),
   ]

@@ -30,12 +30,14 @@ extension OpRun {
     }
     if description.bottomGradient {
       setBody(.backwardData) {
+        op.beginBackward(topGradient: top.gradient, scratch: scratch)
         op.backwardData(
           topGradient: top.gradient, weights: weights, bottomGradient: bottom.gradient, scratch: scratch)
       }
     }
     if description.learns {
       setBody(.backwardParameters) {
+        op.beginBackward(topGradient: top.gradient, scratch: scratch)
         op.backwardParameters(
           bottom: bottom.data, topGradient: top.gradient, weights: weights, bias: bias, scratch: scratch)
       }
@@ -119,23 +121,34 @@ extension OpRun {
     let op = try engine.batchNorm(description, bottom: offered)
     implementation = op.implementation
     try makeBlobs(bottoms: [op.layout], top: op.layout, hasGradients: description.bottomGradient)
-    let scratch = makeBuffer(op.scratchByteCount)
     let loaded = (
       mean: try makePlainBlob("mean", [description.shape[1]]),
       variance: try makePlainBlob("variance", [description.shape[1]])
     )
-    (mean, variance) = (loaded.mean, loaded.variance)
+    if description.statistics != .none { (mean, variance) = (loaded.mean, loaded.variance) }
     let (bottom, top, mean, variance) = (bottoms[0].blob, top.blob, loaded.mean.blob, loaded.variance.blob)
+    let (scale, shift) = (weights, bias)
     setBody(.forward) {
       op.forward(
-        bottom: bottom.data, mean: mean.values, variance: variance.values, top: top.data, scratch: scratch)
+        bottom: bottom.data, mean: mean.values, variance: variance.values, scale: scale, shift: shift, top: top.data)
     }
+    // One function does both passes: each is asked for its part alone.
+    let frozen = [scale, shift].map { $0.map { Parameter(shape: $0.shape, learningRateMultiplier: 0) } }
     if description.bottomGradient {
       setBody(.backwardData) {
+        for case let (copy?, original?) in zip(frozen, [scale, shift]) {
+          copy.values.update(from: original.values, count: original.count)
+        }
         op.backward(
-          bottom: bottom.data, mean: mean.values, variance: variance.values, topGradient: top.gradient,
-          bottomGradient: bottom.gradient, scratch: scratch)
+          bottom: bottom.data, mean: mean.values, variance: variance.values, scale: frozen[0], shift: frozen[1],
+          topGradient: top.gradient, bottomGradient: bottom.gradient)
       }
+    }
+    guard scale != nil || shift != nil else { return }
+    setBody(.backwardParameters) {
+      op.backward(
+        bottom: bottom.data, mean: mean.values, variance: variance.values, scale: scale, shift: shift,
+        topGradient: top.gradient, bottomGradient: nil)
     }
   }
 

@@ -99,6 +99,7 @@ package struct OpCase: Sendable, CustomStringConvertible {
     switch operation {
     case .convolution(let d): d.weightShape
     case .innerProduct(let d): d.isTransposed ? [d.inputs, d.outputs] : [d.outputs, d.inputs]
+    case .batchNorm(let d): d.hasScale ? [d.shape[1]] : nil
     default: nil
     }
   }
@@ -107,6 +108,7 @@ package struct OpCase: Sendable, CustomStringConvertible {
     switch operation {
     case .convolution(let d): d.hasBias ? [d.topChannels] : nil
     case .innerProduct(let d): d.hasBias ? [d.outputs] : nil
+    case .batchNorm(let d): d.hasShift ? [d.shape[1]] : nil
     default: nil
     }
   }

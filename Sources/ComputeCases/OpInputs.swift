@@ -41,12 +41,13 @@ extension OpCase {
       bottomValues(shape.count, stream("bottom \(index)"))
     }
     var inputs = OpInputs(bottoms: bottoms, topGradient: uniform(topShape.count, stream("top gradient")))
-    if let shape = weightShape {
+    if let shape = weightShape, kind != .batchNorm {
       let scale = (3 / Float(max(1, multiplyAdds / topShape.count))).squareRoot()
       inputs.weights = uniform(shape.count, stream("weights")).map { $0 * scale }
     }
+    if let shape = weightShape, kind == .batchNorm { inputs.weights = uniform(shape.count, stream("scale")) }
     if let shape = biasShape { inputs.bias = uniform(shape.count, stream("bias")) }
-    if case .batchNorm(let description) = operation, description.usesGlobalStatistics {
+    if case .batchNorm(let description) = operation, description.statistics == .given {
       inputs.mean = uniform(description.shape[1], stream("mean"))
       inputs.variance = uniform(description.shape[1], stream("variance")).map { 1 + $0 / 2 }
     }

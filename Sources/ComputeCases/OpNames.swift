@@ -12,11 +12,12 @@ extension OpCase.Operation {
     case .localResponse(let d):
       "local response \(d.shape), size \(d.size), alpha \(d.alpha), beta \(d.beta), k \(d.k)"
     case .batchNorm(let d):
-      "batch norm \(d.shape)" + (d.usesGlobalStatistics ? ", global statistics" : "")
+      "batch norm \(d.shape)" + d.statisticsName
         + (d.epsilon == 1e-5 ? "" : ", epsilon \(d.epsilon)")
     case .sum(let d):
       "sum of \(d.coefficients.count) x \(d.shape)"
         + (d.coefficients.allSatisfy { $0 == 1 } ? "" : ", coefficients \(d.coefficients)")
+        + (d.rectifies ? ", rectified" : "")
     case .concat(let d):
       "concat \(d.bottomShapes.map(\.description).joined(separator: " ")), axis \(d.axis)"
     case .softmax(let d): "softmax \(d.outer) x \(d.channels) x \(d.inner)"
@@ -24,6 +25,21 @@ extension OpCase.Operation {
       "product \(d.m)x\(d.n)x\(d.k) \(d.transposeA ? "T" : "N")\(d.transposeB ? "T" : "N")"
         + (d.alpha == 1 ? "" : ", alpha \(d.alpha)") + (d.beta == 0 ? "" : ", beta \(d.beta)")
     }
+  }
+}
+
+extension BatchNormDescription {
+  fileprivate var statisticsName: String {
+    var name =
+      switch statistics {
+      case .batch: ""
+      case .given: ", given statistics"
+      case .none: ", no statistics"
+      }
+    if hasScale { name += ", scale" }
+    if hasShift { name += ", shift" }
+    if rectifies { name += ", rectified" }
+    return name
   }
 }
 

@@ -151,6 +151,7 @@ extension OpCase {
     switch operation {
     case .convolution(let description): description.learns
     case .innerProduct(let description): description.learns
+    case .batchNorm(let description): description.learns
     default: false
     }
   }

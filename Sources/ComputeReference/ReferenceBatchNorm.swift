@@ -2,14 +2,14 @@ import Compute
 import Tensors
 
 /// With E the mean over batch and positions of one channel:
-/// mean = E[bottom], variance = E[(bottom - mean)^2], top = (bottom - mean) / sqrt(variance + epsilon).
+/// mean = E[bottom], variance = E[(bottom - mean)^2], z = (bottom - mean) / sqrt(variance + epsilon),
+/// top = z scale + shift, or 0 where that is less and it rectifies.
 ///
-/// bottom gradient = (top gradient - E[top gradient] - top E[top gradient * top]) / sqrt(variance + epsilon);
-/// with global statistics, which are constants, = top gradient / sqrt(variance + epsilon).
+/// With g the top gradient, 0 where it was rectified: bottom gradient = (g - E[g] - z E[g z]) scale /
+/// sqrt(variance + epsilon); with given statistics, which are constants, = g scale / sqrt(variance + epsilon).
 /// Source: Ioffe and Szegedy, Batch Normalization, ICML 2015, section 3.
 final class ReferenceBatchNorm: BatchNormOp {
   let layout = Layout.plain
-  let scratchByteCount = 0
   let implementation = "reference"
   private let description: BatchNormDescription
   private let batch: Int
@@ -25,35 +25,71 @@ final class ReferenceBatchNorm: BatchNormOp {
 
   func forward(
     bottom: UnsafeRawPointer, mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>,
-    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
+    scale: Parameter?, shift: Parameter?, top: UnsafeMutableRawPointer
   ) {
     let (bottom, top) = (bottom.floats, top.floats)
     for c in 0..<channels {
-      if !description.usesGlobalStatistics {
+      if description.statistics == .batch {
         let center = average(c) { Double(bottom[$0]) }
         let spread = average(c) { (Double(bottom[$0]) - center) * (Double(bottom[$0]) - center) }
         mean[c] = Float(center)
         variance[c] = Float(spread)
       }
-      let scale = inverseDeviation(variance[c])
-      forEach(c) { top[$0] = (bottom[$0] - mean[c]) * scale }
+      let line = line(c, mean, variance, scale, shift)
+      forEach(c) {
+        let value = line.value(bottom[$0])
+        top[$0] = description.rectifies && value < 0 ? 0 : value
+      }
     }
   }
 
+  /// What a channel goes through before the rectifier.
+  private struct Line {
+    let mean: Float
+    let inverseDeviation: Float
+    let scale: Float
+    let shift: Float
+
+    func normalised(_ x: Float) -> Float { (x - mean) * inverseDeviation }
+    func value(_ x: Float) -> Float { normalised(x) * scale + shift }
+  }
+
+  private func line(
+    _ c: Int, _ mean: UnsafePointer<Float>, _ variance: UnsafePointer<Float>, _ scale: Parameter?, _ shift: Parameter?
+  ) -> Line {
+    let isNormalised = description.statistics != .none
+    return Line(
+      mean: isNormalised ? mean[c] : 0, inverseDeviation: isNormalised ? inverseDeviation(variance[c]) : 1,
+      scale: scale?.values[c] ?? 1, shift: shift?.values[c] ?? 0)
+  }
+
   func backward(
-    bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>,
-    topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
+    bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, scale: Parameter?,
+    shift: Parameter?, topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer?
   ) {
-    let (bottom, from, to) = (bottom.floats, topGradient.floats, bottomGradient.floats)
+    let (bottom, from) = (bottom.floats, topGradient.floats)
+    func add(_ parameter: Parameter?, _ c: Int, _ slope: Double, overwrite: Bool) {
+      guard let parameter, description.learns, parameter.isLearned else { return }
+      parameter.gradients[c] = (overwrite ? 0 : parameter.gradients[c]) + Float(slope)
+    }
+    let isFirst = (scale: scale?.gradientIsClear ?? true, shift: shift?.gradientIsClear ?? true)
     for c in 0..<channels {
-      let scale = inverseDeviation(variance[c])
-      if description.usesGlobalStatistics {
-        forEach(c) { to[$0] = from[$0] * scale }
+      let line = line(c, mean, variance, scale, shift)
+      func passed(_ i: Int) -> Float { description.rectifies && !(line.value(bottom[i]) > 0) ? 0 : from[i] }
+      let offset = average(c) { Double(passed($0)) }
+      let tilt = average(c) { Double(passed($0)) * Double(line.normalised(bottom[$0])) }
+      add(shift, c, offset * Double(batch * plane), overwrite: isFirst.shift)
+      add(scale, c, tilt * Double(batch * plane), overwrite: isFirst.scale)
+      guard let to = bottomGradient?.floats else { continue }
+      let factor = line.inverseDeviation * line.scale
+      if description.statistics == .batch {
+        forEach(c) { to[$0] = (passed($0) - Float(offset) - line.normalised(bottom[$0]) * Float(tilt)) * factor }
       } else {
-        let shift = Float(average(c) { Double(from[$0]) })
-        let tilt = Float(average(c) { Double(from[$0]) * Double((bottom[$0] - mean[c]) * scale) })
-        forEach(c) { to[$0] = (from[$0] - shift - (bottom[$0] - mean[c]) * scale * tilt) * scale }
+        forEach(c) { to[$0] = passed($0) * factor }
       }
+    }
+    for parameter in [scale, shift] where description.learns && parameter?.isLearned == true {
+      parameter?.accumulate { _, _ in }
     }
   }
 

@@ -1,7 +1,7 @@
 import Compute
 import Tensors
 
-/// top[e] = sum over i of coefficients[i] bottoms[i][e], bottom after bottom.
+/// top[e] = sum over i of coefficients[i] bottoms[i][e], bottom after bottom; 0 where that is less and it rectifies.
 final class ReferenceSum: SumOp {
   let layout = Layout.plain
   let implementation = "reference"
@@ -14,7 +14,7 @@ final class ReferenceSum: SumOp {
       for element in 0..<description.shape.count {
         var total: Float = 0
         for i in 0..<coefficients.count { total += coefficients[i] * bottoms[i].floats[element] }
-        top.floats[element] = total
+        top.floats[element] = description.rectifies && total < 0 ? 0 : total
       }
     }
   }

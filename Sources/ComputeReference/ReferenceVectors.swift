@@ -23,6 +23,23 @@ struct ReferenceVectors: VectorOps {
     for i in 0..<count { y[i] = logf(x[i]) }
   }
 
+  func hyperbolicTangent(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>) {
+    for i in 0..<count { y[i] = tanhf(x[i]) }
+  }
+
+  func hyperbolicTangentBackward(
+    _ count: Int, _ y: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>
+  ) {
+    for i in 0..<count { dx[i] = dy[i] * (1 - y[i] * y[i]) }
+  }
+
+  func absoluteBackward(
+    _ count: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>
+  ) {
+    // A NaN goes on.
+    for i in 0..<count { dx[i] = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : x[i] * dy[i] }
+  }
+
   func dot(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>) -> Double {
     var total = 0.0
     for i in 0..<count { total += Double(x[i]) * Double(y[i]) }

@@ -18,8 +18,7 @@ package struct AbsVal: ElementwiseLayer {
     _ values: ElementwiseValues, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>,
     _ piece: ElementwisePiece
   ) {
-    let x = values.bottom
-    for i in 0..<piece.count { dx[i] = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : x[i] * dy[i] }
+    piece.vectors.absoluteBackward(piece.count, values.bottom, dy, dx)
   }
 
   package static let examples: [LayerExample] = [

@@ -13,7 +13,7 @@ import Tensors
 /// solver never touches mean and variance. SegNet's (`scale_filler`, `shift_filler`, `bn_mode`): parameters scale and
 /// shift, 1 x C x 1 x 1; LEARN uses the batch's statistics in both phases, INFERENCE normalises nothing. Without a filler
 /// the slope starts as 1.
-package struct BN: Layer {
+package struct BN: AbsorbingLayer, ChannelAffine {
   package static let type = "BN"
   package static let bottomCount = 1...1
   package static let topCount = 1...1
@@ -60,119 +60,59 @@ package struct BN: Layer {
     return LayerShapes(tops: bottoms, parameters: parameters)
   }
 
-  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    let usesKept = keepsStatistics && (param.frozen || fields.phase == .test)
-    let shape = binding.bottomShapes[0]
-    let op = try binding.engine.batchNorm(
-      BatchNormDescription(
-        shape: shape, epsilon: keepsStatistics ? param.eps : 1e-9, usesGlobalStatistics: usesKept,
-        bottomGradient: binding.wantsGradient(0)),
-      bottom: .plain)
-    guard op.layout.isPlain else { preconditionFailure("batch normalisation of a plain blob is plain") }
-    let bottom = binding.bottom(0)
-    let bytes = shape.count * MemoryLayout<Float>.stride
-    let normalises = keepsStatistics || param.bnMode == .learn
-    binding.backwardReads(bottoms: [bottom])
-    return Run(
-      binding, normalises ? op : nil, bottom, binding.top(0), momentum: param.momentum, usesKept: usesKept,
-      normalised: binding.workspace(normalises ? bytes : 0),
-      statistics: binding.workspace(2 * shape[1] * MemoryLayout<Float>.stride), inner: binding.scratch(bytes),
-      scratch: binding.scratch(op.scratchByteCount))
+  func isAffine(over bottom: Shape) -> Bool { keepsStatistics && (param.frozen || fields.phase == .test) }
+
+  func apply(_ parameters: [Parameter], channel: Int, factor: inout Double, term: inout Double) {
+    let deviation = (Double(parameters[3].values[channel]) + Double(param.eps)).squareRoot()
+    let scale = Double(parameters[0].values[channel]) / deviation
+    factor *= scale
+    term = (term - Double(parameters[2].values[channel])) * scale + Double(parameters[1].values[channel])
   }
 
-  private final class Run: LayerRun {
-    private let engine: any Engine
-    /// Nil when nothing is normalised.
-    private let op: (any BatchNormOp)?
-    private let bottom: Blob
-    private let top: Blob
+  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+    guard let rectifier = followers.first?.definition as? ReLU, rectifier.isPlain else { return 0 }
+    return 1
+  }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    let usesKept = keepsStatistics && (param.frozen || fields.phase == .test)
+    let normalises = keepsStatistics || param.bnMode == .learn
+    return try Run(
+      binding,
+      BatchNormDescription(
+        shape: binding.bottomShapes[0], epsilon: keepsStatistics ? param.eps : 1e-9,
+        statistics: normalises ? (usesKept ? .given : .batch) : .none, hasScale: true, hasShift: true,
+        rectifies: !binding.followers.isEmpty, bottomGradient: binding.wantsGradient(0)),
+      momentum: param.momentum)
+  }
+
+  private final class Run: ChannelNormalizationRun {
     private let parameters: [Parameter]
-    private let learns: [Bool]
-    private let repetition: Repetition
     private let momentum: Float
-    private let usesKept: Bool
-    private let normalised: Region
-    /// Mean and variance of this pass, C each.
-    private let statistics: Region
-    /// The gradient of what was normalised.
-    private let inner: Region
-    private let scratch: Region
+    private let statistics: BatchNormDescription.Statistics
 
-    init(
-      _ binding: LayerBinding, _ op: (any BatchNormOp)?, _ bottom: Blob, _ top: Blob, momentum: Float, usesKept: Bool,
-      normalised: Region, statistics: Region, inner: Region, scratch: Region
-    ) {
-      engine = binding.engine
+    init(_ binding: LayerBinding, _ description: BatchNormDescription, momentum: Float) throws {
       parameters = binding.parameters
-      learns = binding.learns
-      self.op = op
-      self.bottom = bottom
-      self.top = top
       self.momentum = momentum
-      self.usesKept = usesKept
-      self.normalised = normalised
-      self.statistics = statistics
-      self.inner = inner
-      self.scratch = scratch
-      repetition = Repetition(
-        outer: bottom.shape[0], shape: [bottom.shape[1]], inner: bottom.shape.count(2...))
+      statistics = description.statistics
+      try super.init(
+        binding, description, scale: parameters[0], shift: parameters[1],
+        learns: binding.runsBackward && binding.learns.contains(true))
     }
 
-    private func floats(_ region: Region) -> UnsafeMutablePointer<Float> {
-      region.pointer.assumingMemoryBound(to: Float.self)
-    }
-
-    private var mean: UnsafeMutablePointer<Float> { floats(statistics) }
-    private var variance: UnsafeMutablePointer<Float> { floats(statistics) + repetition.count }
-
-    func forward() {
-      if let op {
-        if usesKept {
-          mean.update(from: parameters[2].values, count: repetition.count)
-          variance.update(from: parameters[3].values, count: repetition.count)
-        }
-        op.forward(
-          bottom: bottom.data, mean: mean, variance: variance, top: normalised.pointer, scratch: scratch.pointer)
-        if !usesKept, parameters.count > 2 { follow() }
+    override func forward() {
+      if statistics == .given {
+        mean.update(from: parameters[2].values, count: parameters[2].count)
+        variance.update(from: parameters[3].values, count: parameters[3].count)
       }
-      let x = op == nil ? bottom.values : floats(normalised)
-      let (y, slope, shift) = (top.values, parameters[0].values, parameters[1].values)
-      forEachRow { row, channel in for i in row { y[i] = slope[channel] * x[i] + shift[channel] } }
+      super.forward()
+      if statistics == .batch, parameters.count > 2 { follow() }
     }
 
     private func follow() {
       for (kept, new) in [(parameters[2], mean), (parameters[3], variance)] {
-        for c in 0..<repetition.count { kept.values[c] = momentum * kept.values[c] + (1 - momentum) * new[c] }
+        for c in 0..<kept.count { kept.values[c] = momentum * kept.values[c] + (1 - momentum) * new[c] }
         kept.touch()
-      }
-    }
-
-    func backward() {
-      let dy = top.gradients
-      let x = op == nil ? bottom.values : floats(normalised)
-      if learns[0] {
-        parameters[0].accumulate { sums, isFirst in
-          repetition.addSums(engine, sums, overwrite: isFirst) { Double(dy[$0]) * Double(x[$0]) }
-        }
-      }
-      if learns[1] {
-        parameters[1].accumulate { sums, isFirst in
-          repetition.addSums(engine, sums, overwrite: isFirst) { Double(dy[$0]) }
-        }
-      }
-      guard bottom.hasGradient else { return }
-      let slope = parameters[0].values
-      let scaled = op == nil ? bottom.gradients : floats(inner)
-      forEachRow { row, channel in for i in row { scaled[i] = slope[channel] * dy[i] } }
-      op?.backward(
-        bottom: bottom.data, mean: mean, variance: variance, topGradient: scaled, bottomGradient: bottom.gradient,
-        scratch: scratch.pointer)
-    }
-
-    private func forEachRow(_ body: (_ row: Range<Int>, _ channel: Int) -> Void) {
-      engine.parallel(repetition.outer * repetition.count, grain: repetition.rowGrain) { [repetition] from, to in
-        let (count, inner) = (repetition.count, repetition.inner)
-        for row in from..<to { body((row * inner)..<((row + 1) * inner), row % count) }
       }
     }
   }

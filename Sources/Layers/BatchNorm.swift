@@ -11,7 +11,7 @@ import Tensors
 /// three parameters: mean (C), variance (C, with Bessel's correction) and their common weight (1), each new batch added
 /// after the old sum was multiplied by `moving_average_fraction`. In TEST (or with `use_global_stats`) the sums divided
 /// by their weight are used. The solver never touches the three, whatever lr_mult says.
-package struct BatchNorm: Layer {
+package struct BatchNorm: AbsorbingLayer, ChannelAffine {
   package static let type = "BatchNorm"
   package static let bottomCount = 1...1
   package static let topCount = 1...1
@@ -43,68 +43,55 @@ package struct BatchNorm: Layer {
 
   private static func channels(_ bottom: Shape) -> Int { bottom.rank == 1 ? 1 : bottom[1] }
 
+  func isAffine(over bottom: Shape) -> Bool { usesGlobalStatistics && bottom.rank >= 2 }
+
+  func apply(_ parameters: [Parameter], channel: Int, factor: inout Double, term: inout Double) {
+    let weight = Double(parameters[2].values[0])
+    let scale = weight == 0 ? 0 : 1 / weight
+    let deviation = (Double(parameters[1].values[channel]) * scale + Double(param.eps)).squareRoot()
+    factor /= deviation
+    term = (term - Double(parameters[0].values[channel]) * scale) / deviation
+  }
+
+  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+    NormalizationTail(followers).count
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     var shape = binding.bottomShapes[0]
     if shape.rank == 1 { shape = [shape[0], 1] }
-    let op = try binding.engine.batchNorm(
+    let tail = NormalizationTail(binding.followers, bottom: binding.bottomShapes[0])
+    let affine = tail.hasScale ? binding.followers[0] : nil
+    return try Run(
+      binding,
       BatchNormDescription(
-        shape: shape, epsilon: param.eps, usesGlobalStatistics: usesGlobalStatistics,
+        shape: shape, epsilon: param.eps, statistics: usesGlobalStatistics ? .given : .batch,
+        hasScale: tail.hasScale, hasShift: tail.hasShift, rectifies: tail.rectifies,
         bottomGradient: binding.wantsGradient(0)),
-      bottom: binding.bottomLayout(0))
-    let bottom = binding.bottom(0, in: op.layout)
-    let top = binding.top(0, in: op.layout)
-    binding.backwardReads(bottoms: usesGlobalStatistics ? [] : [bottom])
-    if !binding.runsBackward { binding.allowInPlace(bottom, top) }
-    let channels = BatchNorm.channels(binding.bottomShapes[0])
-    return Run(
-      op, bottom, top, binding.parameters, fraction: param.movingAverageFraction,
-      perChannel: shape.count / max(1, channels), usesGlobalStatistics: usesGlobalStatistics,
-      statistics: binding.workspace(2 * channels * MemoryLayout<Float>.stride),
-      scratch: binding.scratch(op.scratchByteCount))
+      affine, fraction: param.movingAverageFraction)
   }
 
-  private final class Run: DescribedRun {
-    private let op: any BatchNormOp
-    private let bottom: Blob
-    private let top: Blob
+  private final class Run: ChannelNormalizationRun {
     private let parameters: [Parameter]
     private let fraction: Float
     private let perChannel: Int
     private let usesGlobalStatistics: Bool
-    /// Mean and variance of this pass, C each.
-    private let statistics: Region
-    private let scratch: Region
 
-    init(
-      _ op: any BatchNormOp, _ bottom: Blob, _ top: Blob, _ parameters: [Parameter], fraction: Float, perChannel: Int,
-      usesGlobalStatistics: Bool, statistics: Region, scratch: Region
-    ) {
-      self.op = op
-      self.bottom = bottom
-      self.top = top
-      self.parameters = parameters
+    init(_ binding: LayerBinding, _ description: BatchNormDescription, _ affine: AbsorbedLayer?, fraction: Float) throws
+    {
+      parameters = binding.parameters
       self.fraction = fraction
-      self.perChannel = perChannel
-      self.usesGlobalStatistics = usesGlobalStatistics
-      self.statistics = statistics
-      self.scratch = scratch
+      perChannel = description.shape.count / max(1, description.shape[1])
+      usesGlobalStatistics = description.statistics == .given
+      try super.init(
+        binding, description, scale: affine?.parameters[0],
+        shift: description.hasShift ? affine?.parameters.last : nil, learns: affine?.learns.contains(true) ?? false)
     }
 
-    private var mean: UnsafeMutablePointer<Float> { statistics.pointer.assumingMemoryBound(to: Float.self) }
-    private var variance: UnsafeMutablePointer<Float> { mean + parameters[0].count }
-
-    var implementation: String { op.implementation }
-
-    func forward() {
+    override func forward() {
       if usesGlobalStatistics { readSums() }
-      op.forward(bottom: bottom.data, mean: mean, variance: variance, top: top.data, scratch: scratch.pointer)
+      super.forward()
       if !usesGlobalStatistics { addToSums() }
-    }
-
-    func backward() {
-      op.backward(
-        bottom: bottom.data, mean: mean, variance: variance, topGradient: top.gradient,
-        bottomGradient: bottom.gradient, scratch: scratch.pointer)
     }
 
     private func readSums() {

@@ -10,7 +10,7 @@ import Tensors
 /// rounded down. Weights num_output x C/group x kernel, bias num_output. Several bottoms of one shape get a top each
 /// and share the weights. `axis` is the channel axis; axes before it count as the batch. Of a fork: `pad_l`, `pad_r`,
 /// `pad_t` and `pad_b` pad each side of two axes by itself.
-package struct Convolution: Layer {
+package struct Convolution: AbsorbingLayer {
   package static let type = "Convolution"
   package static let bottomCount = 1...Int.max
   package static let topCount = 1...Int.max
@@ -22,6 +22,15 @@ package struct Convolution: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+
+  /// Normalisations and scales whose numbers are constants become part of the weights.
+  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+    guard convolution.channelsFirst else { return 0 }
+    return followers.prefix { follower in
+      guard !follower.runsBackward, let layer = follower.definition as? any ChannelAffine else { return false }
+      return layer.isAffine(over: follower.bottomShape)
+    }.count
+  }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
 
@@ -136,8 +145,15 @@ struct ConvolutionFields: Sendable {
     return top
   }
 
+  /// Whether the channels are the second axis.
+  var channelsFirst: Bool { !isTransposed && fields.parameter.convolutionParam.axis == 1 }
+
   func bind(_ binding: LayerBinding) throws -> any LayerRun {
     var description = try description(of: binding.bottomShapes)
+    let folded =
+      binding.followers.isEmpty
+      ? nil : FoldedWeights(binding.parameters[0], bias: hasBias ? binding.parameters[1] : nil, binding.followers)
+    if folded != nil { description.hasBias = true }
     description.learns = binding.runsBackward && binding.learns.contains(true)
     description.bottomGradient = binding.bottomShapes.indices.contains { binding.wantsGradient($0) }
     let op = try binding.engine.convolution(description)
@@ -145,7 +161,7 @@ struct ConvolutionFields: Sendable {
     let tops = binding.topShapes.indices.map { binding.top($0, in: op.topLayout) }
     binding.backwardReads(bottoms: description.learns ? bottoms : [])
     return ConvolutionRun(
-      op, bottoms, tops, binding.parameters, learns: description.learns, multiplyAdds: description.multiplyAdds,
+      op, bottoms, tops, binding.parameters, folded, learns: description.learns, multiplyAdds: description.multiplyAdds,
       scratch: binding.scratch(op.scratchByteCount))
   }
 }
@@ -156,14 +172,16 @@ private final class ConvolutionRun: DescribedRun {
   private let tops: [Blob]
   private let weights: Parameter
   private let bias: Parameter?
+  private let folded: FoldedWeights?
   private let learns: Bool
   private let scratch: Region
   let multiplyAdds: (forward: Int, backward: Int)
 
   init(
-    _ op: any ConvolutionOp, _ bottoms: [Blob], _ tops: [Blob], _ parameters: [Parameter], learns: Bool,
-    multiplyAdds: Int, scratch: Region
+    _ op: any ConvolutionOp, _ bottoms: [Blob], _ tops: [Blob], _ parameters: [Parameter], _ folded: FoldedWeights?,
+    learns: Bool, multiplyAdds: Int, scratch: Region
   ) {
+    self.folded = folded
     self.op = op
     self.bottoms = bottoms
     self.tops = tops
@@ -180,14 +198,17 @@ private final class ConvolutionRun: DescribedRun {
   var implementation: String { op.implementation }
 
   func forward() {
+    folded?.update()
     for index in bottoms.indices {
       op.forward(
-        bottom: bottoms[index].data, weights: weights, bias: bias, top: tops[index].data, scratch: scratch.pointer)
+        bottom: bottoms[index].data, weights: folded?.weights ?? weights, bias: folded?.bias ?? bias,
+        top: tops[index].data, scratch: scratch.pointer)
     }
   }
 
   func backward() {
     for index in bottoms.indices where tops[index].hasGradient {
+      op.beginBackward(topGradient: tops[index].gradient, scratch: scratch.pointer)
       if learns {
         op.backwardParameters(
           bottom: bottoms[index].data, topGradient: tops[index].gradient, weights: weights, bias: bias,

@@ -5,7 +5,7 @@ import Nets
 import Tensors
 
 /// The elementwise sum (with `coeff`), product or maximum of two or more bottoms of one shape.
-package struct Eltwise: Layer {
+package struct Eltwise: AbsorbingLayer {
   package static let type = "Eltwise"
   package static let bottomCount = 2...Int.max
   package static let topCount = 1...1
@@ -37,6 +37,13 @@ package struct Eltwise: Layer {
     return LayerShapes(tops: [bottoms[0]])
   }
 
+  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+    guard param.operation == .sum, let rectifier = followers.first?.definition as? ReLU, rectifier.isPlain else {
+      return 0
+    }
+    return 1
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     param.operation == .sum ? try bindSum(binding) : bindLoop(binding)
   }
@@ -45,15 +52,26 @@ package struct Eltwise: Layer {
     let count = binding.bottomShapes.count
     let coefficients = param.coeff.isEmpty ? [Float](repeating: 1, count: count) : param.coeff
     let shape = binding.bottomShapes[0]
+    let rectifies = !binding.followers.isEmpty
     let op = try binding.engine.sum(
-      SumDescription(shape: shape, coefficients: coefficients), bottom: binding.bottomLayout(0))
+      SumDescription(shape: shape, coefficients: coefficients, rectifies: rectifies), bottom: binding.bottomLayout(0))
+    let rectifier =
+      rectifies ? try binding.engine.rectifier(RectifierDescription(shape: shape), layout: op.layout) : nil
     let back = try coefficients.map {
       try binding.engine.sum(SumDescription(shape: shape, coefficients: [$0]), bottom: op.layout)
     }
     let bottoms = (0..<count).map { binding.bottom($0, in: op.layout) }
     let top = binding.top(0, in: op.layout)
-    binding.backwardReads()
-    return SumRun(op, back, bottoms, top)
+    binding.backwardReads(tops: rectifies ? [top] : [])
+    // Times another number it would be changed before the others have read it.
+    if coefficients[0] == 1 { binding.allowInPlace(bottoms[0], top) }
+    let run = SumRun(op, rectifier, back, coefficients, bottoms, top)
+    if let first = run.first {
+      for index in bottoms.indices where index != first && coefficients[index] == coefficients[first] {
+        binding.allowSharedGradient(bottoms[first], bottoms[index])
+      }
+    }
+    return run
   }
 
   private func bindLoop(_ binding: LayerBinding) -> any LayerRun {
@@ -70,17 +88,30 @@ package struct Eltwise: Layer {
 
   private final class SumRun: DescribedRun {
     private let op: any SumOp
+    private let rectifier: (any RectifierOp)?
     private let back: [any SumOp]
+    private let coefficients: [Float]
     private let bottoms: [Blob]
     private let top: Blob
     private let pointers: PointerList
+    /// The bottom whose gradient is made first.
+    let first: Int?
 
-    init(_ op: any SumOp, _ back: [any SumOp], _ bottoms: [Blob], _ top: Blob) {
+    init(
+      _ op: any SumOp, _ rectifier: (any RectifierOp)?, _ back: [any SumOp], _ coefficients: [Float],
+      _ bottoms: [Blob], _ top: Blob
+    ) {
       self.op = op
+      self.rectifier = rectifier
       self.back = back
+      self.coefficients = coefficients
       self.bottoms = bottoms
       self.top = top
       pointers = PointerList(bottoms.count)
+      // What is rectified first must not be multiplied before the others have it.
+      first =
+        bottoms.indices.first { bottoms[$0].hasGradient && coefficients[$0] == 1 }
+        ?? (rectifier == nil ? bottoms.firstIndex { $0.hasGradient } : nil)
     }
 
     var implementation: String { op.implementation }
@@ -91,8 +122,31 @@ package struct Eltwise: Layer {
     }
 
     func backward() {
-      pointers[0] = top.gradient
-      for (index, bottom) in bottoms.enumerated() where bottom.hasGradient {
+      guard let first else { return backwardEach() }
+      make(bottoms[first], coefficient: first)
+      for (index, bottom) in bottoms.enumerated() where index != first && bottom.hasGradient {
+        if bottom.gradient == bottoms[first].gradient { continue }
+        if coefficients[first] == 1 {
+          pointers[0] = bottoms[first].gradient
+          back[index].forward(bottoms: pointers.base, top: bottom.gradient)
+        } else {
+          make(bottom, coefficient: index)
+        }
+      }
+    }
+
+    /// No coefficient is 1 and the top was rectified: each gradient by itself.
+    private func backwardEach() {
+      for (index, bottom) in bottoms.enumerated() where bottom.hasGradient { make(bottom, coefficient: index) }
+    }
+
+    private func make(_ bottom: Blob, coefficient index: Int) {
+      if let rectifier {
+        rectifier.backward(reference: top.data, topGradient: top.gradient, bottomGradient: bottom.gradient)
+        pointers[0] = bottom.gradient
+        if coefficients[index] != 1 { back[index].forward(bottoms: pointers.base, top: bottom.gradient) }
+      } else if bottom.gradient != top.gradient || coefficients[index] != 1 {
+        pointers[0] = top.gradient
         back[index].forward(bottoms: pointers.base, top: bottom.gradient)
       }
     }

@@ -23,6 +23,9 @@ package struct ReLU: Layer {
     }
   }
 
+  /// max(bottom, 0) and nothing else.
+  var isPlain: Bool { slope == 0 && clipped == nil }
+
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: bottoms) }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

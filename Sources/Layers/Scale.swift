@@ -8,7 +8,7 @@ import Tensors
 ///
 /// The scale covers `num_axes` axes of the bottom from `axis` on (-1: all to the end) and is a parameter, or the second
 /// bottom, whose shape then says how many axes it covers. `bias_term` adds a bias of the scale's shape.
-package struct Scale: Layer {
+package struct Scale: AbsorbingLayer, ChannelAffine {
   package static let type = "Scale"
   package static let bottomCount = 1...2
   package static let topCount = 1...1
@@ -40,7 +40,37 @@ package struct Scale: Layer {
     return LayerShapes(tops: [bottoms[0]], parameters: parameters)
   }
 
+  /// Whether there is a bias, when there is a learned factor for each channel of N x C x …; nil otherwise.
+  func channelBias(_ bottom: Shape) -> Bool? {
+    guard isLearned, bottom.rank >= 2, let repetition = try? repetition([bottom]) else { return nil }
+    return repetition.outer == bottom[0] && repetition.shape == [bottom[1]] ? param.biasTerm : nil
+  }
+
+  func isAffine(over bottom: Shape) -> Bool { channelBias(bottom) != nil }
+
+  func apply(_ parameters: [Parameter], channel: Int, factor: inout Double, term: inout Double) {
+    let scale = Double(parameters[0].values[channel])
+    factor *= scale
+    term = term * scale + (parameters.count > 1 ? Double(parameters[1].values[channel]) : 0)
+  }
+
+  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+    guard let first = followers.first, channelBias(first.bottomShape) != nil,
+      let rectifier = first.definition as? ReLU, rectifier.isPlain
+    else { return 0 }
+    return 1
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let hasBias = channelBias(binding.bottomShapes[0]) {
+      return try ChannelNormalizationRun(
+        binding,
+        BatchNormDescription(
+          shape: binding.bottomShapes[0], epsilon: 0, statistics: .none, hasScale: true, hasShift: hasBias,
+          rectifies: !binding.followers.isEmpty, bottomGradient: binding.wantsGradient(0)),
+        scale: binding.parameters[0], shift: hasBias ? binding.parameters[1] : nil,
+        learns: binding.runsBackward && binding.learns[0])
+    }
     let repetition = try repetition(binding.bottomShapes)
     let bottom = binding.bottom(0)
     let factor = isLearned ? nil : binding.bottom(1)

@@ -20,18 +20,30 @@ final class Binder {
   {
     for value in graph.values { sites.append(BlobSite(value: value)) }
     let outputs = Set(graph.outputs)
+    let absorptions = pinsEverything ? nil : Absorptions(graph)
     let feedsOutputs = options.seedsOutputs
+    func learns(_ node: Graph.Node) -> [Bool] {
+      node.parameters.indices.map { options.learns && graph.learns(parameter: $0, of: node) }
+    }
     for (index, node) in graph.nodes.enumerated() {
+      if absorptions?.isAbsorbed[index] == true { continue }
+      let taken = absorptions?.taken[index] ?? []
+      let last = taken.last.map { graph.nodes[$0] } ?? node
       try refuseEmptyTops(of: node, graph)
       let bound = BoundNode(kind: .layer(index), name: node.fields.name, type: node.fields.parameter.type)
       bound.sources = node.bottoms.map { sites[$0] }
       bound.bottomWantsGradient = node.bottomWantsGradient
-      bound.runsBackward = node.runsBackward
-      bound.tops = node.tops.map { sites[$0] }
+      bound.runsBackward = node.runsBackward || taken.contains { graph.nodes[$0].runsBackward }
+      bound.tops = last.tops.map { sites[$0] }
+      bound.absorbed = taken
       let binding = LayerBinding(
         binder: self, bound: bound, fields: node.fields, bottomShapes: node.bottoms.map { graph.values[$0].shape },
-        topShapes: node.tops.map { graph.values[$0].shape }, parameters: parameters[index],
-        learns: node.parameters.indices.map { options.learns && graph.learns(parameter: $0, of: node) },
+        topShapes: last.tops.map { graph.values[$0].shape }, parameters: parameters[index], learns: learns(node),
+        followers: taken.map { follower in
+          AbsorbedLayer(
+            definition: graph.nodes[follower].definition, parameters: parameters[follower],
+            learns: learns(graph.nodes[follower]))
+        },
         draws: LayerDraws(clock: clock, layer: RandomStream.part(node.fields.name)))
       do {
         bound.run = try node.definition.bind(binding)
@@ -39,7 +51,10 @@ final class Binder {
         throw fault.within(layer: node.fields.identity, at: node.fields.location())
       }
       nodes.append(bound)
-      for value in node.tops {
+      for follower in [node] + taken.map({ graph.nodes[$0] }) where follower.tops != last.tops {
+        for value in follower.tops { sites[value].isAbsorbed = true }
+      }
+      for value in last.tops {
         sites[value].isFed = feedsOutputs && outputs.contains(value) && sites[value].loss == nil
         if pinsEverything || outputs.contains(value) || sites[value].loss != nil {
           sites[value].pin(gradients: pinsEverything || sites[value].isFed)
@@ -119,7 +134,10 @@ final class BoundNode {
   /// The data that backward reads; nil for everything.
   var backwardReads: [Region]?
   var inPlace: [(bottom: Blob, top: Blob)] = []
+  var sharedGradients: [(first: Blob, second: Blob)] = []
   var runsBackward = false
+  /// The layers whose work it does too.
+  var absorbed: [Int] = []
 
   init(kind: Kind, name: String, type: String) {
     self.kind = kind
@@ -136,6 +154,8 @@ final class BlobSite {
   let loss: LossTerm?
   /// Whether the caller writes the gradient.
   var isFed = false
+  /// Whether it never exists: its reader's work is done where it would be made.
+  var isAbsorbed = false
   /// Stands in until the producer is bound.
   var blob: Blob
   var branches: [(reader: BoundNode, blob: Blob)] = []

@@ -148,3 +148,15 @@ extension DescribedRun {
 package protocol LossRun: LayerRun {
   var labelledCount: Int { get }
 }
+
+/// A run of a layer that reads records, one after another: for epochs, and to name records that are at fault.
+package protocol RecordRun: LayerRun {
+  /// Where the records come from, for messages.
+  var source: String { get }
+  /// Records in a round.
+  var recordCount: Int { get }
+  /// Records in a pass.
+  var batchSize: Int { get }
+  /// The keys of the records of a pass, in the order of the batch. Not for hot loops.
+  func keys(ofPass pass: Int) throws -> [String]
+}

@@ -19,13 +19,15 @@ package final class LayerBinding {
   /// Whether parameter `i` learns in this net.
   package let learns: [Bool]
   package let draws: LayerDraws
+  /// The layers behind this one whose work it does too; see `AbsorbingLayer`.
+  package let followers: [AbsorbedLayer]
 
   let binder: Binder
   let bound: BoundNode
 
   init(
     binder: Binder, bound: BoundNode, fields: LayerFields, bottomShapes: [Shape], topShapes: [Shape],
-    parameters: [Parameter], learns: [Bool], draws: LayerDraws
+    parameters: [Parameter], learns: [Bool], followers: [AbsorbedLayer], draws: LayerDraws
   ) {
     self.binder = binder
     self.bound = bound
@@ -37,6 +39,7 @@ package final class LayerBinding {
     self.parameters = parameters
     self.learns = learns
     self.draws = draws
+    self.followers = followers
   }
 
   /// The layout in which bottom `index` comes.
@@ -92,6 +95,12 @@ package final class LayerBinding {
   /// does so where nobody else reads what is overwritten.
   package func allowInPlace(_ bottom: Blob, _ top: Blob) {
     bound.inPlace.append((bottom, top))
+  }
+
+  /// Says that backward makes `second`'s gradient a copy of `first`'s. Where nobody changes either later, the planner
+  /// lets both lie in one place, and backward finds that there is nothing to copy.
+  package func allowSharedGradient(_ first: Blob, _ second: Blob) {
+    bound.sharedGradients.append((first, second))
   }
 }
 

@@ -16,26 +16,33 @@ package struct MemoryPlan {
   /// The size of the arena.
   package private(set) var byteCount = 0
 
-  /// Plans for `steps` in their order; `inPlace` are the pairs that the layers allow to share memory, each with the
+  /// Plans for `steps` in their order; `shared` are the pairs that become equal at a step, and `inPlace` are the pairs that the layers allow to share memory, each with the
   /// step at which the first is read for the last time and the second is written. `pinned` regions get a place even
   /// when no step touches them.
-  init(steps: [Step], inPlace: [InPlacePair], pinned: [Region]) {
+  init(steps: [Step], shared: [InPlacePair], inPlace: [InPlacePair], pinned: [Region]) {
+    for pair in shared { MemoryPlan.uniteIfUnchanged(pair, steps) }
     for pair in inPlace { MemoryPlan.uniteIfFree(pair, steps) }
-    var lifetimes: [ObjectIdentifier: (region: Region, steps: ClosedRange<Int>)] = [:]
-    for region in pinned {
-      lifetimes[ObjectIdentifier(region.root)] = (region.root, 0...(max(steps.count, 1) - 1))
-    }
-    for (index, step) in steps.enumerated() {
-      for region in step.reads + step.writes {
-        let root = region.root
-        let span = root.isPinned ? 0...(max(steps.count, 1) - 1) : index...index
-        let known = lifetimes[ObjectIdentifier(root)]?.steps ?? span
-        lifetimes[ObjectIdentifier(root)] = (
-          root, min(known.lowerBound, span.lowerBound)...max(known.upperBound, span.upperBound)
-        )
+    // In the order in which the steps meet them, so that equal ones get the same places in every run.
+    var lifetimes: [(region: Region, steps: ClosedRange<Int>)] = []
+    var known: [ObjectIdentifier: Int] = [:]
+    func extend(_ region: Region, _ span: ClosedRange<Int>) {
+      if let index = known[ObjectIdentifier(region)] {
+        let old = lifetimes[index].steps
+        lifetimes[index].steps =
+          min(old.lowerBound, span.lowerBound)...max(old.upperBound, span.upperBound)
+      } else {
+        known[ObjectIdentifier(region)] = lifetimes.count
+        lifetimes.append((region, span))
       }
     }
-    place(lifetimes.values.filter { !$0.region.isExternal && $0.region.byteCount > 0 })
+    let all = 0...(max(steps.count, 1) - 1)
+    for region in pinned { extend(region.root, all) }
+    for (index, step) in steps.enumerated() {
+      for region in step.reads + step.writes {
+        extend(region.root, region.root.isPinned ? all : index...index)
+      }
+    }
+    place(lifetimes.filter { !$0.region.isExternal && $0.region.byteCount > 0 })
   }
 
   /// A region that may be written over another one at a step.
@@ -43,6 +50,22 @@ package struct MemoryPlan {
     let step: Int
     let old: Region
     let new: Region
+  }
+
+  /// Unites a pair whose contents are equal from the step on, unless one of them changes later.
+  private static func uniteIfUnchanged(_ pair: InPlacePair, _ steps: [Step]) {
+    let old = pair.old.root
+    let new = pair.new.root
+    guard old !== new, !old.isPinned, !new.isPinned, !old.isExternal, !new.isExternal,
+      old.byteCount == new.byteCount
+    else { return }
+    for index in steps.indices where index != pair.step {
+      let step = steps[index]
+      if index > pair.step, step.writes.contains(where: { $0.root === old || $0.root === new }) { return }
+      // The new contents must not exist before.
+      if index < pair.step, (step.writes + step.reads).contains(where: { $0.root === new }) { return }
+    }
+    new.unite(with: old)
   }
 
   /// Unites the pair unless the old contents are read at a later step, are written again at one, or must be kept.
@@ -63,10 +86,10 @@ package struct MemoryPlan {
   }
 
   private mutating func place(_ regions: [(region: Region, steps: ClosedRange<Int>)]) {
-    let order = regions.sorted {
-      ($0.region.byteCount, -$0.steps.lowerBound, -$0.steps.upperBound)
-        > ($1.region.byteCount, -$1.steps.lowerBound, -$1.steps.upperBound)
-    }
+    let order = regions.enumerated().sorted { a, b in
+      (-a.element.region.byteCount, a.element.steps.lowerBound, a.element.steps.upperBound, a.offset)
+        < (-b.element.region.byteCount, b.element.steps.lowerBound, b.element.steps.upperBound, b.offset)
+    }.map(\.element)
     for (region, steps) in order {
       let neighbours = entries.filter { $0.steps.overlaps(steps) }.sorted { $0.offset < $1.offset }
       var offset = 0

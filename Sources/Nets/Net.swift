@@ -41,14 +41,19 @@ package final class Net {
       graph, parameters: parameterTable.byLayer, clock: clock, pinsEverything: options.keepsEverything,
       options: graphOptions)
     sites = binder.sites
-    runs = binder.nodes.compactMap { $0.kind == .reorder ? nil : $0.run }
+    var runs: [any LayerRun] = graph.nodes.map { _ in AbsorbedRun() }
+    for node in binder.nodes {
+      if let layer = node.layer, let run = node.run { runs[layer] = run }
+    }
+    self.runs = runs
     let schedule = try Schedule(binder.nodes, engine: engine)
     forwardSteps = schedule.forward
     backwardSteps = graphOptions.learns || graphOptions.forceBackward ? schedule.backward : []
     let steps = forwardSteps + backwardSteps
     let pinned = sites.flatMap { [$0.blob.dataRegion, $0.blob.gradientRegion] }.filter(\.root.isPinned)
     memoryPlan = MemoryPlan(
-      steps: steps, inPlace: Net.inPlacePairs(binder.nodes, forward: forwardSteps, steps), pinned: pinned)
+      steps: steps, shared: Net.sharedPairs(binder.nodes, forward: forwardSteps, steps),
+      inPlace: Net.inPlacePairs(binder.nodes, forward: forwardSteps, steps), pinned: pinned)
     memory = Memory(byteCount: memoryPlan.byteCount)
     memoryPlan.apply(to: steps, pinned: pinned, memory: memory)
     try prepare()
@@ -72,6 +77,18 @@ package final class Net {
       guard let layer = steps[index].layer, let node = nodes.first(where: { $0.layer == layer }) else { continue }
       for pair in node.inPlace where pair.bottom.hasGradient && pair.top.hasGradient {
         pairs.append(.init(step: index, old: pair.top.gradientRegion, new: pair.bottom.gradientRegion))
+      }
+    }
+    return pairs
+  }
+
+  /// Of the gradients that backward steps make equal.
+  private static func sharedPairs(_ nodes: [BoundNode], forward: [Step], _ steps: [Step]) -> [MemoryPlan.InPlacePair] {
+    var pairs: [MemoryPlan.InPlacePair] = []
+    for index in steps.indices.dropFirst(forward.count) where steps[index].kind == .backward {
+      guard let layer = steps[index].layer, let node = nodes.first(where: { $0.layer == layer }) else { continue }
+      for pair in node.sharedGradients where pair.first.hasGradient && pair.second.hasGradient {
+        pairs.append(.init(step: index, old: pair.first.gradientRegion, new: pair.second.gradientRegion))
       }
     }
     return pairs
@@ -118,14 +135,22 @@ package final class Net {
   /// What no layer reads, by name.
   package var outputs: [Blob] { graph.outputs.map { sites[$0].blob } }
 
-  /// The newest version of a named blob.
-  package func blob(_ name: String) -> Blob? { sites.last { $0.name == name }?.blob }
+  /// The newest version of a named blob; nil for one that is made and used up within a step (see
+  /// `NetOptions.keepsEverything`).
+  package func blob(_ name: String) -> Blob? { sites.last { $0.name == name && !$0.isAbsorbed }?.blob }
 
-  /// Each version of the named blob, oldest first.
-  package func versions(of name: String) -> [Blob] { sites.filter { $0.name == name }.map(\.blob) }
+  /// Each version of the named blob, oldest first, but those that are made and used up within a step.
+  package func versions(of name: String) -> [Blob] {
+    sites.filter { $0.name == name && !$0.isAbsorbed }.map(\.blob)
+  }
 
   /// The blob that value `index` of the graph became.
-  package func blob(ofValue index: Int) -> Blob { sites[index].blob }
+  ///
+  /// - Precondition: it is not made and used up within a step, as no output and no top of a data layer is.
+  package func blob(ofValue index: Int) -> Blob {
+    precondition(!sites[index].isAbsorbed, "'\(sites[index].name)' exists within a step only")
+    return sites[index].blob
+  }
 
   /// The runs of the layers, in the order of `graph.nodes`.
   package func run(ofLayer index: Int) -> any LayerRun { runs[index] }
@@ -159,7 +184,8 @@ package struct NetOptions {
   package var seed: UInt64 = 0
   /// A net whose parameters are used for the layers of the same names: the training net, for a test net.
   package var sharing: Net?
-  /// Keeps every blob and gradient to be looked at after a pass, at the price of memory.
+  /// Keeps every blob and gradient to be looked at after a pass, at the price of memory and of time: no layer does the
+  /// work of another one.
   package var keepsEverything = false
 
   package init(phase: Phase) {

@@ -15,12 +15,16 @@ package struct WeightReport: Sendable {
 extension Net {
   /// Takes over weights by layer name.
   ///
-  /// - Parameter origin: the file's name, for messages.
-  /// - Throws: `badWeights` when a layer's blobs do not fit, with both shapes; then nothing has been changed.
+  /// - Parameters:
+  ///   - origin: the file's name, for messages.
+  ///   - requiresAll: whether a layer that the file does not hold is a fault.
+  /// - Throws: `badWeights` for every layer whose blobs do not fit, with both shapes, or are missing; then nothing has
+  ///   been changed.
   @discardableResult
-  package func load(_ weights: NetParameter, from origin: String) throws -> WeightReport {
+  package func load(_ weights: NetParameter, from origin: String, requiresAll: Bool = false) throws -> WeightReport {
     var report = WeightReport()
     var copies: [(BlobProto, Parameter)] = []
+    var faults: [Diagnostic] = []
     for layer in weights.layer where !layer.blobs.isEmpty {
       guard let target = graph.nodes.firstIndex(where: { $0.fields.name == layer.name }),
         !parameterTable.byLayer[target].isEmpty
@@ -28,18 +32,33 @@ extension Net {
         report.unused.append(layer.name)
         continue
       }
-      try check(layer, fits: target, origin)
+      do {
+        try check(layer, fits: target, origin)
+      } catch let fault as Diagnostic {
+        faults.append(fault)
+      }
       copies += zip(layer.blobs, parameterTable.byLayer[target])
       if !report.loaded.contains(layer.name) { report.loaded.append(layer.name) }
-    }
-    for (proto, parameter) in copies {
-      proto.copyValues(to: parameter.values)
-      parameter.touch()
     }
     let owners = parameterTable.unique.map(\.layerName)
     report.missing = owners.indices.filter { $0 == owners.firstIndex(of: owners[$0]) }.map { owners[$0] }
       .filter { !report.loaded.contains($0) }
+    if requiresAll, faults.isEmpty { faults = report.missing.map { missing($0, from: origin) } }
+    if faults.count == 1 { throw faults[0] }
+    if !faults.isEmpty { throw DiagnosticList(faults) }
+    for (proto, parameter) in copies {
+      proto.copyValues(to: parameter.values)
+      parameter.touch()
+    }
     return report
+  }
+
+  private func missing(_ layer: String, from origin: String) -> Diagnostic {
+    let shapes = parameterTable.unique.filter { $0.layerName == layer }.map { "\($0.name) \($0.parameter.shape)" }
+    return Diagnostic(
+      .badWeights,
+      "'\(origin)' is of another net: it has no layer '\(layer)', which is wanted with \(shapes.joined(separator: ", "))"
+    )
   }
 
   private func check(_ layer: LayerParameter, fits target: Int, _ origin: String) throws {

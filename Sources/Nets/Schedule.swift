@@ -27,6 +27,8 @@ package struct Step {
   package let writes: [Region]
   /// The engine's name for the kernel, where one does the work.
   package var implementation: String?
+  /// The layers whose work it does besides its own.
+  package var absorbed: [Int] = []
   /// Multiplications with addition; 0 where the time is not theirs.
   package var multiplyAdds = 0
   package let run: () throws -> Void
@@ -58,24 +60,39 @@ struct Schedule {
 
   private func forwardStep(_ node: BoundNode) throws -> Step {
     guard let run = node.run else { preconditionFailure("'\(node.name)' is not bound") }
+    let scratches = node.scratches.map { Region(byteCount: $0.byteCount) }
     return Step(
       kind: node.kind == .reorder ? .reorder : .forward, layer: node.layer, name: node.name, bottoms: node.bottoms,
       tops: node.tops.map(\.blob), reads: node.bottoms.map(\.dataRegion),
-      writes: node.tops.map(\.blob.dataRegion) + node.workspaces + node.scratches,
-      implementation: (run as? any DescribedRun)?.implementation,
-      multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.forward ?? 0, run: run.forward)
+      writes: node.tops.map(\.blob.dataRegion) + node.workspaces + scratches,
+      implementation: (run as? any DescribedRun)?.implementation, absorbed: node.absorbed,
+      multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.forward ?? 0,
+      run: Schedule.lend(scratches, to: node.scratches, run.forward))
   }
 
   private func backwardStep(_ node: BoundNode) throws -> Step {
     guard let run = node.run else { preconditionFailure("'\(node.name)' is not bound") }
+    let scratches = node.scratches.map { Region(byteCount: $0.byteCount) }
     let data = node.backwardReads ?? node.bottoms.map(\.dataRegion) + node.tops.map(\.blob.dataRegion)
     return Step(
       kind: node.kind == .reorder ? .reorderBack : .backward, layer: node.layer, name: node.name,
       bottoms: node.bottoms, tops: node.tops.map(\.blob),
       reads: data + node.tops.filter(\.blob.hasGradient).map(\.blob.gradientRegion) + node.workspaces,
-      writes: node.bottoms.filter(\.hasGradient).map(\.gradientRegion) + node.scratches,
-      implementation: (run as? any DescribedRun)?.implementation,
-      multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.backward ?? 0, run: run.backward)
+      writes: node.bottoms.filter(\.hasGradient).map(\.gradientRegion) + scratches,
+      implementation: (run as? any DescribedRun)?.implementation, absorbed: node.absorbed,
+      multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.backward ?? 0,
+      run: Schedule.lend(scratches, to: node.scratches, run.backward))
+  }
+
+  /// Scratch memory lives within a step: each of a layer's steps has a place of its own for it.
+  private static func lend(_ places: [Region], to scratches: [Region], _ run: @escaping () throws -> Void)
+    -> () throws -> Void
+  {
+    if scratches.isEmpty { return run }
+    return {
+      for index in scratches.indices { scratches[index].place(at: places[index].pointer) }
+      try run()
+    }
   }
 
   /// Makes a blob's gradient out of its readers' and, for a loss, its weight.

@@ -5,6 +5,9 @@ import Tensors
 /// Changes a net's parameters by their gradients: clips, averages, adds the decay and applies the solver's rule, in one
 /// pass over each parameter and in parallel.
 final class ParameterUpdate {
+  /// Elements that stay in the nearest cache from one loop over them to the next.
+  private static let run = 2048
+
   private let settings: SolverSettings
   private let engine: any Engine
   private let entries: [ParameterTable.Entry]
@@ -28,6 +31,15 @@ final class ParameterUpdate {
     }
   }
 
+  /// Whether every gradient is a number: to be asked before the parameters are changed by them.
+  var gradientsAreFinite: Bool {
+    entries.allSatisfy { entry in
+      let parameter = entry.parameter
+      guard parameter.isLearned, !parameter.gradientIsClear else { return true }
+      return engine.vectors.isFinite(parameter.count, parameter.gradients)
+    }
+  }
+
   func apply(rate: Float, iteration: Int) {
     let scale = clipFactor() / Float(settings.iterationSize)
     for (entry, memory) in zip(entries, memories) where entry.parameter.isLearned {
@@ -47,6 +59,17 @@ final class ParameterUpdate {
     return norm > limit ? limit / norm : 1
   }
 
+  /// A parameter's own rate.
+  private func rate(
+    of parameter: Parameter, _ gradients: UnsafePointer<Float>, _ rate: Float, _ scale: Float
+  ) -> Float {
+    guard let layerRates = settings.layerRates else { return rate * parameter.learningRateMultiplier }
+    let count = parameter.count
+    let weightNorm = engine.vectors.dot(count, parameter.values, parameter.values).squareRoot()
+    let gradientNorm = Double(scale) * engine.vectors.dot(count, gradients, gradients).squareRoot()
+    return layerRates.rate(rate, weightNorm: weightNorm, gradientNorm: gradientNorm)
+  }
+
   private func apply(_ parameter: Parameter, _ memory: [Memory], rate: Float, scale: Float, iteration: Int) {
     let gradients = parameter.settledGradients()
     let values = parameter.values
@@ -54,19 +77,23 @@ final class ParameterUpdate {
     let history = History(
       first: first, second: memory.count > 1 ? memory[1].base.assumingMemoryBound(to: Float.self) : first)
     let decay = settings.weightDecay * parameter.decayMultiplier
-    let localRate = rate * parameter.learningRateMultiplier
+    let localRate = self.rate(of: parameter, gradients, rate, scale)
     engine.parallel(parameter.count, grain: 8192) { [settings] from, to in
-      let g = gradients + from
-      let w = values + from
-      let count = to - from
-      if decay == 0 {
-        if scale != 1 { for i in 0..<count { g[i] *= scale } }
-      } else if settings.regularization == .l2 {
-        for i in 0..<count { g[i] = g[i] * scale + decay * w[i] }
-      } else {
-        for i in 0..<count { g[i] = g[i] * scale + decay * (w[i] > 0 ? 1 : w[i] < 0 ? -1 : 0) }
+      for start in stride(from: from, to: to, by: ParameterUpdate.run) {
+        let g = gradients + start
+        let w = values + start
+        let count = min(ParameterUpdate.run, to - start)
+        if decay == 0 || settings.decouplesDecay {
+          let kept = 1 - localRate * decay
+          if kept != 1 { for i in 0..<count { w[i] *= kept } }
+          if scale != 1 { for i in 0..<count { g[i] *= scale } }
+        } else if settings.regularization == .l2 {
+          for i in 0..<count { g[i] = g[i] * scale + decay * w[i] }
+        } else {
+          for i in 0..<count { g[i] = g[i] * scale + decay * (w[i] > 0 ? 1 : w[i] < 0 ? -1 : 0) }
+        }
+        settings.rule.apply(count, rate: localRate, iteration: iteration, g, w, history.from(start))
       }
-      settings.rule.apply(count, rate: localRate, iteration: iteration, g, w, history.from(from))
     }
     parameter.touch()
   }

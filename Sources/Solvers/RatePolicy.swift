@@ -17,8 +17,12 @@ package enum RatePolicy: Sendable, Equatable {
   case polynomial(power: Float, end: Int)
   /// 1 / (1 + e^(-gamma (iteration - stepsize)))
   case sigmoid(gamma: Float, centre: Int)
+  /// (1 + cos(pi iteration / max_iter)) / 2 (Loshchilov, Hutter: SGDR, ICLR 2017, without restarts)
+  case cosine(end: Int)
+  /// Each `stagelr` up to and with its `stageiter`, whatever base_lr says: Intel's fork.
+  case stages(rates: [Float], ends: [Int])
 
-  private static let names = ["fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid"]
+  private static let names = ["fixed", "step", "exp", "inv", "multistep", "poly", "sigmoid", "cosine", "multifixed"]
 
   /// - Throws: `badSolver` for an unknown policy, with the nearest known, or when a field that it needs is missing.
   package init(_ solver: SolverParameter, places: FieldPlaces) throws {
@@ -57,6 +61,16 @@ package enum RatePolicy: Sendable, Equatable {
       try need(solver.hasGamma, "gamma")
       try need(solver.hasStepsize, "stepsize")
       self = .sigmoid(gamma: solver.gamma, centre: Int(solver.stepsize))
+    case "cosine":
+      try need(solver.hasMaxIter && solver.maxIter > 0, "max_iter")
+      self = .cosine(end: Int(solver.maxIter))
+    case "multifixed":
+      guard !solver.stagelr.isEmpty, solver.stagelr.count == solver.stageiter.count else {
+        throw fault(
+          "lr_policy \"multifixed\" needs stagelr and stageiter, one of each for a stage; given are "
+            + "\(solver.stagelr.count) and \(solver.stageiter.count)", "stagelr")
+      }
+      self = .stages(rates: solver.stagelr, ends: solver.stageiter.map(Int.init))
     default:
       let meant = nearestName(to: solver.lrPolicy, among: RatePolicy.names).map { "; did you mean \"\($0)\"?" } ?? ""
       throw fault(
@@ -74,7 +88,22 @@ package enum RatePolicy: Sendable, Equatable {
     case .multistep(let gamma, _): powf(gamma, Float(stepsDone(iteration)))
     case .polynomial(let power, let end): powf(1 - Float(iteration) / Float(end), power)
     case .sigmoid(let gamma, let centre): 1 / (1 + expf(-gamma * Float(iteration - centre)))
+    case .cosine(let end): (1 + cosf(.pi * Float(iteration) / Float(end))) / 2
+    case .stages: 1
     }
+  }
+
+  /// The learning rate.
+  ///
+  /// - Parameter floor: what it does not fall below; poly and cosine end there.
+  func rate(_ iteration: Int, base: Float, floor: Float) -> Float {
+    let rate =
+      switch self {
+      case .polynomial, .cosine: (base - floor) * factor(iteration) + floor
+      case .stages(let rates, let ends): rates[min(ends.firstIndex { iteration <= $0 } ?? .max, rates.count - 1)]
+      default: base * factor(iteration)
+      }
+    return max(rate, floor)
   }
 
   /// The `current_step` of solver states.
@@ -84,5 +113,44 @@ package enum RatePolicy: Sendable, Equatable {
     case .multistep(_, let at): at.prefix { iteration >= $0 }.count
     default: 0
     }
+  }
+}
+
+/// The learning rate over the iterations: a policy, perhaps with a linear way up to base_lr in front of it.
+package struct RateSchedule: Sendable {
+  package let policy: RatePolicy
+  private let base: Float
+  /// The rate does not fall below this (`min_lr`).
+  private let floor: Float
+  /// The iterations of the way up, and where it starts.
+  private let warmUp: (iterations: Int, start: Float)
+
+  /// - Throws: what `RatePolicy` throws; `badSolver` for a way up that is given twice or less than zero.
+  package init(_ solver: SolverParameter, places: FieldPlaces) throws {
+    policy = try RatePolicy(solver, places: places)
+    base = solver.baseLr
+    floor = solver.minLr
+    guard !(solver.warmupIter != 0 && solver.rampupInterval != 0) else {
+      throw Diagnostic(
+        .badSolver, "give either warmup_iter or rampup_interval, which mean the same",
+        at: places.location("rampup_interval"))
+    }
+    // Two forks' names for it. NVIDIA's grew by the square of the iteration in its last version, linearly before.
+    warmUp =
+      solver.warmupIter != 0
+      ? (Int(solver.warmupIter), solver.warmupStartLr) : (Int(solver.rampupInterval), solver.rampupLr)
+    guard warmUp.iterations >= 0 else {
+      throw Diagnostic(.badSolver, "warmup_iter must be at least 0", at: places.location("warmup_iter"))
+    }
+    guard floor >= 0, floor <= base else {
+      throw Diagnostic(
+        .badSolver, "min_lr \(floor) must be between 0 and base_lr \(base)", at: places.location("min_lr"))
+    }
+  }
+
+  package func rate(_ iteration: Int) -> Float {
+    guard iteration < warmUp.iterations else { return policy.rate(iteration, base: base, floor: floor) }
+    let count = Float(warmUp.iterations)
+    return (Float(iteration) * base + (count - Float(iteration)) * warmUp.start) / count
   }
 }

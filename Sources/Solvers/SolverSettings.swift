@@ -9,10 +9,15 @@ package struct SolverSettings: Sendable {
   }
 
   package let source: SolverSource
-  package let baseRate: Float
-  package let policy: RatePolicy
+  package let rates: RateSchedule
   package let rule: any UpdateRule
+  /// The `type` of the rule.
+  package var ruleName: String { type(of: rule).type }
   package let weightDecay: Float
+  /// Whether the decay is taken off the weights themselves rather than added to the gradient (AdamW).
+  package let decouplesDecay: Bool
+  /// Layer-wise adaptive rates; nil for the same rate everywhere.
+  package let layerRates: LayerRates?
   package let regularization: Regularization
   /// Above this norm the gradient of all parameters together is scaled down to it; nil for never.
   package let clipGradients: Float?
@@ -24,12 +29,18 @@ package struct SolverSettings: Sendable {
   package let averageLoss: Int
   package let testInterval: Int
   package let testsAtStart: Bool
+  /// Whether the objective of a test is told too (`test_compute_loss`).
+  package let testsLoss: Bool
   /// Batches of each test net.
   package let testIterations: [Int]
   package let snapshotInterval: Int
   package let snapshotPrefix: String
   package let snapshotsAtEnd: Bool
   package let snapshotsGradients: Bool
+  /// Whether snapshots hold the solver's state and not the weights alone.
+  package let snapshotsState: Bool
+  /// Files of weights to start from, when the command line names none.
+  package let weights: [String]
   /// As given; negative for 'any'.
   package let randomSeed: Int64
   /// Fields that were read and have no effect here, with the reason: printed once.
@@ -46,8 +57,12 @@ package struct SolverSettings: Sendable {
     }
     guard solver.hasBaseLr else { throw fault("base_lr is missing") }
     guard solver.hasMaxIter, solver.maxIter >= 0 else { throw fault("max_iter is missing", "max_iter") }
-    guard solver.iterSize >= 1 else { throw fault("iter_size must be at least 1", "iter_size") }
+    let size =
+      solver.hasIterSize || !solver.hasUpdateInterval
+      ? ("iter_size", solver.iterSize) : ("update_interval", solver.updateInterval)
+    guard size.1 >= 1 else { throw fault("\(size.0) must be at least 1", size.0) }
     guard solver.averageLoss >= 1 else { throw fault("average_loss must be at least 1", "average_loss") }
+    guard solver.snapshot >= 0 else { throw fault("snapshot must be at least 0", "snapshot") }
     guard let regularization = Regularization(rawValue: solver.regularizationType) else {
       throw fault("unknown regularization_type \"\(solver.regularizationType)\" (known: L1, L2)", "regularization_type")
     }
@@ -59,24 +74,28 @@ package struct SolverSettings: Sendable {
     }
     self.source = source
     self.regularization = regularization
-    baseRate = solver.baseLr
-    policy = try RatePolicy(solver, places: places)
+    rates = try RateSchedule(solver, places: places)
     rule = try SolverSettings.rule(solver, fault)
-    weightDecay = solver.weightDecay
+    decouplesDecay = solver.type == AdamW.type
+    weightDecay = decouplesDecay && solver.hasAdamwDecay ? solver.adamwDecay : solver.weightDecay
+    layerRates = try LayerRates(solver, places: places)
     clipGradients = solver.clipGradients >= 0 ? solver.clipGradients : nil
     maxIterations = Int(solver.maxIter)
-    iterationSize = Int(solver.iterSize)
+    iterationSize = Int(size.1)
     display = Int(solver.display)
     averageLoss = Int(solver.averageLoss)
     testInterval = Int(solver.testInterval)
     testsAtStart = solver.testInitialization
+    testsLoss = solver.testComputeLoss
     testIterations = solver.testIter.map(Int.init)
     snapshotInterval = Int(solver.snapshot)
     snapshotPrefix = SolverSettings.prefix(solver, source)
     snapshotsAtEnd = solver.snapshotAfterTrain
     snapshotsGradients = solver.snapshotDiff
+    snapshotsState = !solver.hasSnapshotIncludeState || solver.snapshotIncludeState
+    weights = solver.weights.flatMap { $0.split(separator: ",").map(String.init) }
     randomSeed = solver.randomSeed
-    notes = SolverSettings.notes(solver, places)
+    notes = try SolverField.notes(solver, places)
     guard solver.snapshotFormat == .binaryproto else {
       throw Diagnostic(
         .unsupported, "snapshot_format HDF5 is not supported; use BINARYPROTO", at: places.location("snapshot_format"))
@@ -97,8 +116,17 @@ package struct SolverSettings: Sendable {
     case RMSProp.type: return try withoutMomentum(RMSProp(decay: solver.rmsDecay, delta: solver.delta))
     case AdaDelta.type: return AdaDelta(momentum: momentum, delta: solver.delta)
     case Adam.type: return Adam(beta1: momentum, beta2: solver.momentum2, delta: solver.delta)
+    case AdamW.type:
+      guard solver.regularizationType == "L2" else {
+        throw fault(
+          "type \"AdamW\" decays as L2 does, and knows no \(solver.regularizationType)", "regularization_type")
+      }
+      guard !(solver.hasAdamwDecay && solver.weightDecay != 0) else {
+        throw fault("give either adamw_decay or weight_decay, which mean the same for AdamW", "adamw_decay")
+      }
+      return AdamW(beta1: momentum, beta2: solver.momentum2, delta: solver.delta)
     default:
-      let known = [SGD.type, Nesterov.type, AdaGrad.type, RMSProp.type, AdaDelta.type, Adam.type]
+      let known = [SGD.type, Nesterov.type, AdaGrad.type, RMSProp.type, AdaDelta.type, Adam.type, AdamW.type]
       let meant = nearestName(to: solver.type, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
       throw fault(
         "unknown solver type \"\(solver.type)\"\(meant) (known: \(known.joined(separator: ", ")))", "type")
@@ -113,16 +141,5 @@ package struct SolverSettings: Sendable {
     let start = slash.map { file.index(after: $0) } ?? file.startIndex
     let dot = file[start...].lastIndex(of: ".") ?? file.endIndex
     return String(file[..<dot])
-  }
-
-  private static func notes(_ solver: SolverParameter, _ places: FieldPlaces) -> [Diagnostic] {
-    var notes: [Diagnostic] = []
-    if solver.hasSolverMode, solver.solverMode == .gpu {
-      notes.append(
-        Diagnostic(
-          .unsupported, "solver_mode GPU: there is no GPU code here; training runs on the CPU", severity: .warning,
-          at: places.location("solver_mode")))
-    }
-    return notes
   }
 }

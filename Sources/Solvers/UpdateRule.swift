@@ -147,3 +147,20 @@ package struct Adam: UpdateRule {
     }
   }
 }
+
+/// Loshchilov, Hutter (ICLR 2019): Adam's step, and w -= rate decay w beside it. The solver takes the decay off the
+/// weights before the step, so that the two scale alike with the learning rate and the decay is not divided by sqrt(v).
+package struct AdamW: UpdateRule {
+  package static let type = "AdamW"
+  package let historyCount = 2
+  private let adam: Adam
+
+  init(beta1: Float, beta2: Float, delta: Float) { adam = Adam(beta1: beta1, beta2: beta2, delta: delta) }
+
+  package func apply(
+    _ count: Int, rate: Float, iteration: Int, _ g: UnsafePointer<Float>, _ w: UnsafeMutablePointer<Float>,
+    _ h: History
+  ) {
+    adam.apply(count, rate: rate, iteration: iteration, g, w, h)
+  }
+}

@@ -6,10 +6,18 @@
 package struct RandomStream: Sendable {
   private let key: UInt64
 
-  package init(seed: UInt64, _ parts: UInt64...) {
-    key = parts.reduce(RandomStream.mix(seed &+ RandomStream.golden)) {
-      RandomStream.mix($0 ^ RandomStream.mix($1 &+ RandomStream.golden))
-    }
+  package init(seed: UInt64) { key = RandomStream.mix(seed &+ RandomStream.golden) }
+
+  package init(seed: UInt64, _ part: UInt64) { self = RandomStream(seed: seed).with(part) }
+
+  package init(seed: UInt64, _ first: UInt64, _ second: UInt64) {
+    self = RandomStream(seed: seed).with(first).with(second)
+  }
+
+  private init(key: UInt64) { self.key = key }
+
+  private func with(_ part: UInt64) -> RandomStream {
+    RandomStream(key: RandomStream.mix(key ^ RandomStream.mix(part &+ RandomStream.golden)))
   }
 
   /// A key part from a name: FNV-1a, 64 bit.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CaffeSchema
 import Compute
 import ComputeCPU
 import ComputeReference
@@ -15,11 +16,32 @@ struct EngineOptions: ParsableArguments {
   @Option(help: "What computes: cpu (oneDNN and OpenBLAS), or the slow and plain reference.")
   var engine: Choice = .cpu
 
+  enum PrecisionChoice: String, ExpressibleByArgument, CaseIterable {
+    case fp32, bf16
+
+    var precision: Precision { self == .bf16 ? .bfloat : .float }
+  }
+
+  @Option(
+    help: """
+      How convolutions compute: fp32, or bf16 (bfloat16 with fp32 sums, weights, losses and updates) where the processor \
+      has instructions for it.
+      """)
+  var precision: PrecisionChoice = .fp32
+
+  @Option(
+    help: ArgumentHelp(
+      "The algorithms of convolutions as 'mtl train --tune' left them in a file.", valueName: "file"))
+  var tuning: String?
+
   @Option(
     help: ArgumentHelp("Threads to compute with. (default: OMP_NUM_THREADS, or one for each core)", valueName: "count"))
   var threads: Int?
 
   func validate() throws {
+    if engine == .reference, precision == .bf16 {
+      throw ValidationError("--precision bf16 goes with --engine cpu")
+    }
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
   }
 
@@ -28,10 +50,15 @@ struct EngineOptions: ParsableArguments {
     if engine == .cpu { CPUEngine.prepareProcess() }
   }
 
-  func makeEngine() throws -> any Engine {
+  /// - Parameter tuning: instead of the one that the option names.
+  func makeEngine(tuning known: ConvolutionTuning? = nil) throws -> any Engine {
     switch engine {
-    case .cpu: try CPUEngine(threads: threads)
-    case .reference: ReferenceEngine()
+    case .cpu:
+      let read = try tuning.map {
+        try ConvolutionTuning(encoded: readFile($0), file: $0, measures: false)
+      }
+      return try CPUEngine(threads: threads, precision: precision.precision, tuning: known ?? read)
+    case .reference: return ReferenceEngine()
     }
   }
 

@@ -19,7 +19,7 @@ struct MTL: ParsableCommand {
   /// Runs a command and ends the process: with 0, with 1 after a fault of the user's files or machine, with 64 after one
   /// of the command line, with 130 when it was interrupted.
   static func main(arguments: [String]) -> Never {
-    let legacyFlags = LegacyFlags(flags: ConvertMultilabelCommand.flagNames)
+    let legacyFlags = LegacyFlags(flags: ConvertMultilabelCommand.flagNames.union(TrainCommand.flagNames))
     do {
       var command = try parseAsRoot(legacyFlags.normalized(arguments))
       try command.run()

@@ -60,7 +60,7 @@ import Testing
     let response = try engine.localResponse(
       LocalResponseDescription(shape: shape, size: 3, alpha: 1, beta: 0.75, k: 1), bottom: layout)
     let norm = try engine.batchNorm(
-      BatchNormDescription(shape: shape, epsilon: 1e-3, usesGlobalStatistics: false), bottom: layout)
+      BatchNormDescription(shape: shape, epsilon: 1e-3, statistics: .batch), bottom: layout)
     let runs: [(String, () -> Void)] = [
       (
         "convolution",
@@ -79,7 +79,10 @@ import Testing
       ),
       (
         "batch norm",
-        { norm.forward(bottom: bottom.base, mean: mean, variance: mean + 64, top: top.base, scratch: scratch.base) }
+        {
+          norm.forward(
+            bottom: bottom.base, mean: mean, variance: mean + 64, scale: nil, shift: nil, top: top.base)
+        }
       ),
     ]
     for (name, run) in runs {

@@ -9,12 +9,15 @@ import Testing
 @Suite struct CPUParityTests {
   @Test(arguments: OpCase.small, OpRun.Offer.allCases)
   func agreesWithTheReference(_ opCase: OpCase, _ offer: OpRun.Offer) throws {
-    try compare(engine: CPUEngine(threads: 2), against: ReferenceEngine(), case: opCase, offer: offer)
+    try compare(
+      engine: CPUEngine(threads: 2, convolutions: .direct), against: ReferenceEngine(), case: opCase, offer: offer)
   }
 
   @Test(arguments: OpCase.small)
   func agreesOnOneThread(_ opCase: OpCase) throws {
-    try compare(engine: CPUEngine(threads: 1), against: ReferenceEngine(), case: opCase, offer: .convolution)
+    try compare(
+      engine: CPUEngine(threads: 1, convolutions: .direct), against: ReferenceEngine(), case: opCase,
+      offer: .convolution)
   }
 
   /// 30 channels: in blocks of 8 or 16 the last one is filled up.
@@ -27,8 +30,12 @@ import Testing
     .rectifier(RectifierDescription(shape: shape, negativeSlope: 0.1)),
     .localResponse(LocalResponseDescription(shape: shape, size: 5, alpha: 1, beta: 0.75, k: 1)),
     .localResponse(LocalResponseDescription(shape: shape, size: 4, alpha: 1, beta: 0.6, k: 2)),
-    .batchNorm(BatchNormDescription(shape: shape, epsilon: 1e-3, usesGlobalStatistics: false)),
-    .batchNorm(BatchNormDescription(shape: shape, epsilon: 1e-3, usesGlobalStatistics: true)),
+    .batchNorm(BatchNormDescription(shape: shape, epsilon: 1e-3, statistics: .batch)),
+    .batchNorm(BatchNormDescription(shape: shape, epsilon: 1e-3, statistics: .given)),
+    .batchNorm(
+      BatchNormDescription(
+        shape: shape, epsilon: 1e-3, statistics: .batch, hasScale: true, hasShift: true, rectifies: true)),
+    .batchNorm(BatchNormDescription(shape: shape, epsilon: 0, statistics: .none, hasScale: true, hasShift: true)),
     .sum(SumDescription(shape: shape, coefficients: [1, -2])),
     .concat(ConcatDescription(bottomShapes: [[2, 32, 9, 7], [2, 30, 9, 7]], axis: 1)),
     .concat(ConcatDescription(bottomShapes: [[2, 30, 9, 7], [2, 32, 9, 7]], axis: 1)),

@@ -66,9 +66,13 @@ import Testing
     }
   }
 
-  /// A softmax over one channel is 1 whatever it reads.
+  /// A softmax over one channel is 1 whatever it reads, and a normalised value may be rectified to 0 in either case.
   static let dependingOnTheirBottoms = OpCase.small.filter { opCase in
-    if case .softmax(let softmax) = opCase.operation { softmax.channels > 1 } else { true }
+    switch opCase.operation {
+    case .softmax(let softmax): softmax.channels > 1
+    case .batchNorm(let norm): !norm.rectifies
+    default: true
+    }
   }
 
   /// A NaN in the bottom makes NaN of exactly those tops that change when the element becomes very large.

@@ -9,7 +9,11 @@ import Testing
 /// The objective is the sum of top * top gradient, added in double precision; its slope along a direction is
 /// (objective(x + h direction) - objective(x - h direction)) / 2h.
 @Suite struct GradientTests {
-  static let cases = OpCase.small.filter { ![.sum, .product].contains($0.kind) }
+  static let cases = OpCase.small.filter { opCase in
+    // Normalised values lie as near to a rectifier's corner as they like.
+    if case .batchNorm(let description) = opCase.operation, description.rectifies { return false }
+    return ![.sum, .product].contains(opCase.kind)
+  }
 
   @Test(arguments: cases)
   func slopesAreThoseOfDifferences(_ opCase: OpCase) throws {

@@ -18,7 +18,7 @@ import Testing
   @Test(arguments: TestedEngine.allCases)
   func batchNormOverBatchAndPositions(_ engine: TestedEngine) throws {
     let operation = OpCase.Operation.batchNorm(
-      BatchNormDescription(shape: [2, 1, 1, 2], epsilon: 4, usesGlobalStatistics: false))
+      BatchNormDescription(shape: [2, 1, 1, 2], epsilon: 4, statistics: .batch))
     expect(
       try answers(operation, OpInputs(bottoms: [[1, 3, 5, 7]], topGradient: [9, 0, 0, 0]), on: engine),
       [
@@ -30,7 +30,7 @@ import Testing
   @Test(arguments: TestedEngine.allCases)
   func batchNormKeepsChannelsApart(_ engine: TestedEngine) throws {
     let operation = OpCase.Operation.batchNorm(
-      BatchNormDescription(shape: [2, 2], epsilon: 0, usesGlobalStatistics: false))
+      BatchNormDescription(shape: [2, 2], epsilon: 0, statistics: .batch))
     expect(
       try answers(operation, OpInputs(bottoms: [[1, 10, 3, 30]], topGradient: [0, 0, 0, 0]), on: engine),
       ["mean": [2, 20], "variance": [1, 100], "top": [-1, -1, 1, 1], "gradient of bottom 0": [0, 0, 0, 0]])
@@ -39,7 +39,7 @@ import Testing
   @Test(arguments: TestedEngine.allCases)
   func batchNormTakesGlobalStatisticsAsConstants(_ engine: TestedEngine) throws {
     let operation = OpCase.Operation.batchNorm(
-      BatchNormDescription(shape: [2, 1, 1, 2], epsilon: 4, usesGlobalStatistics: true))
+      BatchNormDescription(shape: [2, 1, 1, 2], epsilon: 4, statistics: .given))
     let inputs = OpInputs(bottoms: [[1, 3, 5, 7]], mean: [2], variance: [12], topGradient: [4, 0, -8, 2])
     expect(
       try answers(operation, inputs, on: engine),
@@ -52,7 +52,7 @@ import Testing
   @Test(arguments: TestedEngine.allCases)
   func batchNormFarFromZero(_ engine: TestedEngine) throws {
     let operation = OpCase.Operation.batchNorm(
-      BatchNormDescription(shape: [4, 1], epsilon: 0, usesGlobalStatistics: false))
+      BatchNormDescription(shape: [4, 1], epsilon: 0, statistics: .batch))
     expect(
       try answers(
         operation, OpInputs(bottoms: [[9999, 10001, 9999, 10001]], topGradient: [0, 0, 0, 0]), on: engine),

@@ -14,6 +14,6 @@ enum TestedEngine: String, CaseIterable, Sendable {
   }
 
   private static func cpuEngine() -> CPUEngine {
-    do { return try CPUEngine(threads: 2) } catch { fatalError("\(error)") }
+    do { return try CPUEngine(threads: 2, convolutions: .direct) } catch { fatalError("\(error)") }
   }
 }

@@ -43,7 +43,7 @@ import Testing
   func goesOnFromCaffesState(_ name: String) throws {
     let work = try TemporaryFolder()
     let solver = try makeSolver(name, prefix: work.path + "/snap")
-    try solver.restore("\(Self.folder)/\(name)/snap_iter_10.solverstate")
+    try solver.restore(ResumePoint("\(Self.folder)/\(name)/snap_iter_10.solverstate"))
     #expect(solver.iteration == 10)
     for expected in try losses(name).dropFirst(10) {
       _ = try solver.step()
@@ -63,7 +63,7 @@ import Testing
     for _ in 13..<20 { _ = try whole.step() }
     try whole.snapshot()
     let resumed = try makeSolver("adam", prefix: work.path + "/resumed")
-    try resumed.restore(work.path + "/whole_iter_13.solverstate")
+    try resumed.restore(ResumePoint(work.path + "/whole_iter_13.solverstate"))
     for _ in 13..<20 { _ = try resumed.step() }
     try resumed.snapshot()
     let a = try Data(contentsOf: URL(fileURLWithPath: work.path + "/whole_iter_20.caffemodel"))

@@ -31,13 +31,16 @@ typedef enum {
   MTL_FORMAT_OTHER
 } mtl_format;
 
+/* How an element is kept: in 32 bits, or in their upper 16 (bfloat16). */
+typedef enum { MTL_FLOAT, MTL_BFLOAT } mtl_precision;
+
 /* An array of up to five axes. */
 typedef struct {
   int rank;
   int64_t dims[5];
 } mtl_dims;
 
-/* The bytes that an array takes in a format. */
+/* The bytes that an array of floats takes in a format. */
 size_t mtl_format_size(const mtl_dims *dims, mtl_format format);
 
 /* A primitive with its arguments. It is created as a description only, so that its choices can be looked at, and made
@@ -49,8 +52,6 @@ typedef enum {
   MTL_WEIGHTS,
   MTL_BIAS,
   MTL_DESTINATION,
-  MTL_MEAN,
-  MTL_VARIANCE,
   MTL_SOURCE_GRADIENT,
   MTL_WEIGHTS_GRADIENT,
   MTL_BIAS_GRADIENT,
@@ -82,6 +83,9 @@ typedef struct {
   int64_t batch, bottom_channels, top_channels, groups;
   int64_t bottom[3], top[3], kernel[3], stride[3], pad_before[3], pad_after[3], dilation[3];
   bool has_bias, is_transposed;
+  /* With MTL_BFLOAT bottom, its gradient, weights and top gradient are so; top, bias and the gradients of weights and
+     bias are float. */
+  mtl_precision precision;
 } mtl_convolution;
 
 /* `forward` is the primitive of the forward direction, for the other directions. The weights' format is the
@@ -98,12 +102,8 @@ int mtl_convolution_weights_create(
     bool adds);
 
 int mtl_reorder_create(
-    mtl_primitive **result, mtl_dnnl *dnnl, const mtl_dims *dims, mtl_format from, mtl_format to);
-
-/* Without scale and shift. Backward has no parameters, so its direction is MTL_BACKWARD_DATA. */
-int mtl_batch_norm_create(
-    mtl_primitive **result, mtl_dnnl *dnnl, const mtl_dims *dims, mtl_format format, float epsilon,
-    bool uses_global_statistics, mtl_direction direction, const mtl_primitive *forward);
+    mtl_primitive **result, mtl_dnnl *dnnl, const mtl_dims *dims, mtl_format from, mtl_precision from_precision,
+    mtl_format to, mtl_precision to_precision);
 
 /* C (m x n) = alpha A B + beta C, row-major. */
 int mtl_dnnl_sgemm(

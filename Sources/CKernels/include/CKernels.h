@@ -56,6 +56,20 @@ void mtl_rectify(long count, float slope, const float *x, float *y);
 /* dx = dy where reference > 0, slope dy elsewhere. */
 void mtl_rectify_backward(long count, float slope, const float *reference, const float *dy, float *dx);
 
+/* y = tanh x; it keeps its digits near 0. */
+void mtl_hyperbolic_tangent(long count, const float *x, float *y);
+/* dx = dy (1 - y^2) */
+void mtl_hyperbolic_tangent_backward(long count, const float *y, const float *dy, float *dx);
+/* dx = dy where x > 0, -dy where x < 0, 0 where x is 0. */
+void mtl_absolute_backward(long count, const float *x, const float *dy, float *dx);
+
+/* Elements from ... to of y = the sum of `terms` vectors x, all in bfloat (the upper half of a float), added as floats
+   and rounded to the nearest. */
+void mtl_add_halves(long from, long to, long terms, void *const *x, void *y);
+
+/* Whether the processor has instructions for bfloat. */
+bool mtl_has_bfloat(void);
+
 /* Softmax over the middle axis of outer x channels x inner. Tiles are numbered from 0 to
    outer * mtl_softmax_tile_count(inner). */
 long mtl_softmax_tile_count(long inner);
@@ -103,6 +117,62 @@ void mtl_pool_average_backward(
     long from, long to, const mtl_pooling *pooling, const float *dtop, float *dbottom);
 /* The places of the maxima in their planes as numbers, plain, -1 for none; `channels` is the true number. */
 void mtl_pool_mask(long images, long channels, const mtl_pooling *pooling, const void *which, float *mask);
+
+/* A convolution of one group with step 1 over two axes of plain images. `rectifies`: tops below 0 become 0. */
+typedef struct {
+  long bottom_channels, top_channels, bottom[2], top[2], kernel[2], pad[2];
+  bool rectifies;
+} mtl_patches;
+
+/* Pieces of positions to an image. */
+long mtl_patches_pieces(const mtl_patches *patches);
+/* Floats of scratch memory for each thread. */
+long mtl_patches_scratch(const mtl_patches *patches);
+/* Floats of a row of a thread's gradient of the weights: its taps, filled up to whole vectors. */
+long mtl_patches_row(const mtl_patches *patches);
+
+/* Units are pieces of positions, numbered image by image. `bias` may be null. */
+void mtl_patches_forward(
+    long from, long to, const mtl_patches *patches, const float *bottom, const float *weights, const float *bias,
+    float *top, float *scratch);
+/* Units are images. */
+void mtl_patches_backward_data(
+    long from, long to, const mtl_patches *patches, const float *dtop, const float *weights, float *dbottom,
+    float *scratch);
+/* Units are images; adds to `dweights` (top channels x mtl_patches_row) and `dbias`. */
+void mtl_patches_backward_weights(
+    long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,
+    float *dbias, float *scratch);
+
+/* Normalisation of each channel over images and positions, with scale, shift and rectifier. Units are (group of
+   channels, run of images), numbered group by group; there are `groups` x `runs`. */
+typedef struct {
+  long images, positions, runs;
+  bool rectifies;
+  mtl_channel_order order;
+} mtl_norm;
+
+/* Sums of a group that a unit leaves: two for each of so many channels. */
+enum { MTL_NORM_LANES = 16 };
+
+/* For each channel of each group, filled up with zeros to `groups` x `lanes` entries: y = (x - mean) factor + shift, and
+   backward dx = dy factor - offset - (x - mean) tilt. */
+typedef struct {
+  const float *mean, *factor, *shift, *offset, *tilt;
+} mtl_norm_constants;
+
+/* The sums of x - origin and of its square. */
+void mtl_norm_moments(long from, long to, const mtl_norm *norm, const float *origin, const float *x, double *sums);
+void mtl_norm_apply(
+    long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,
+    const float *x, float *y);
+/* The sums of dy and of dy (x - mean), dy taken in front of the rectifier. */
+void mtl_norm_slopes(
+    long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,
+    const float *x, const float *dy, double *sums);
+void mtl_norm_pull(
+    long from, long to, const mtl_norm *norm, const mtl_norm_constants *constants, const float *x, const float *dy,
+    float *dx);
 
 typedef struct {
   long channels, positions, size;

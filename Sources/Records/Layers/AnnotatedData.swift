@@ -97,12 +97,18 @@ package struct AnnotatedData: RecordReading {
       count: try source.database().count, skip: param.randSkip, isShuffled: param.shuffle || param.shufflePoolSize > 1,
       seed: binding.draws.seed)
     let transform = fields.parameter.transformParam
-    let filler = AnnotatedBatchFiller(
-      RecordSequence(source, order), try Preparation(fields, record: firstShape()), try BoxSampling(fields),
-      transform.hasEmitConstraint ? transform.emitConstraint : nil, batchSize: batchSize,
-      boxCount: binding.topShapes.count > 1 ? binding.topShapes[1][2] : 0, draws: binding.draws.seed,
-      layer: fields.name)
-    return PrefetchedRun(filler, binding, depth: Int(param.prefetch))
+    let preparation = try Preparation(fields, record: firstShape())
+    let sampling = try BoxSampling(fields)
+    let boxCount = binding.topShapes.count > 1 ? binding.topShapes[1][2] : 0
+    let seed = binding.draws.seed
+    return try PrefetchedRecordRun(
+      binding, source: param.source, recordCount: order.count, batchSize: batchSize, depth: Int(param.prefetch)
+    ) { [fields, source, batchSize] in
+      AnnotatedBatchFiller(
+        RecordSequence(source, order), preparation, sampling,
+        transform.hasEmitConstraint ? transform.emitConstraint : nil, batchSize: batchSize, boxCount: boxCount,
+        draws: seed, layer: fields.name)
+    }
   }
 
   private func refuseForeignFields() throws {
@@ -203,7 +209,7 @@ extension RecordSource {
 }
 
 /// Fills batches with pictures and their boxes.
-private final class AnnotatedBatchFiller: BatchFiller, @unchecked Sendable {
+private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
   private let sequence: RecordSequence
   private let preparation: Preparation
   private let sampling: BoxSampling
@@ -226,6 +232,8 @@ private final class AnnotatedBatchFiller: BatchFiller, @unchecked Sendable {
     self.seed = seed
     self.layer = RandomStream.part(layer)
   }
+
+  func key(ofRecordAt place: Int) throws -> String { try sequence.key(at: place) }
 
   func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws {
     let values = buffers[0].base.assumingMemoryBound(to: Float.self)

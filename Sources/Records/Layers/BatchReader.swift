@@ -32,8 +32,12 @@ final class RecordSequence: @unchecked Sendable {
   }
 }
 
+extension RecordSequence {
+  func key(at place: Int) throws -> String { String(decoding: try record(at: place).key, as: UTF8.self) }
+}
+
 /// Fills the buffers of one batch: reads the records of a pass, decodes and transforms them.
-final class BatchReader: BatchFiller, @unchecked Sendable {
+final class BatchReader: RecordFiller, @unchecked Sendable {
   private let sequence: RecordSequence
   private let preparation: Preparation
   private let batchSize: Int
@@ -52,6 +56,8 @@ final class BatchReader: BatchFiller, @unchecked Sendable {
     self.seed = seed
     self.layer = RandomStream.part(layer)
   }
+
+  func key(ofRecordAt place: Int) throws -> String { try sequence.key(at: place) }
 
   /// Fills `buffers` (records, then labels) with the batch of `pass`.
   func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws {

@@ -70,15 +70,19 @@ package struct DataLayer: RecordReading {
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let param = fields.parameter.dataParam
+    let seed = binding.draws.seed
     try fields.refuseForeignDataFields()
     let order = RecordOrder(
       count: try database().count, skip: param.randSkip, isShuffled: param.shuffle || param.shufflePoolSize > 1,
-      seed: binding.draws.seed)
+      seed: seed)
     let preparation = try atSource { try Preparation(fields, record: source.firstShape()) }
-    let reader = BatchReader(
-      RecordSequence(source, order), preparation, batchSize: batchSize,
-      readsLabels: binding.topShapes.count > 1, draws: binding.draws.seed, layer: fields.name)
-    return PrefetchedRun(reader, binding, depth: Int(param.prefetch))
+    return try PrefetchedRecordRun(
+      binding, source: param.source, recordCount: order.count, batchSize: batchSize, depth: Int(param.prefetch)
+    ) { [fields, source, batchSize] in
+      BatchReader(
+        RecordSequence(source, order), preparation, batchSize: batchSize, readsLabels: fields.parameter.top.count > 1,
+        draws: seed, layer: fields.name)
+    }
   }
 }
 

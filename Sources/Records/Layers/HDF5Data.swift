@@ -66,9 +66,12 @@ package struct HDF5Data: RecordReading {
     try fields.refuse(param.mirror, "hdf5_data_param.mirror", "mirrored rows must be in the files")
     try fields.refuse(
       param.hasScale && param.scale != 1, "hdf5_data_param.scale", "use a Power layer with this scale")
-    _ = try contents()
-    let filler = try HDF5BatchFiller(
-      source, batchSize: batchSize, isShuffled: param.shuffle, seed: binding.draws.seed)
-    return PrefetchedRun(filler, binding)
+    let count = try contents().rowCount
+    let seed = binding.draws.seed
+    return try PrefetchedRecordRun(
+      binding, source: param.source, recordCount: count, batchSize: batchSize
+    ) { [source, batchSize] in
+      try HDF5BatchFiller(source, batchSize: batchSize, isShuffled: param.shuffle, seed: seed)
+    }
   }
 }

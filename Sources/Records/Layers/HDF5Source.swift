@@ -111,7 +111,7 @@ final class HDF5Source: Sendable {
 }
 
 /// Reads the rows of a batch.
-final class HDF5BatchFiller: BatchFiller, @unchecked Sendable {
+final class HDF5BatchFiller: RecordFiller, @unchecked Sendable {
   private let source: HDF5Source
   private let contents: HDF5Source.Contents
   private let batchSize: Int
@@ -129,6 +129,11 @@ final class HDF5BatchFiller: BatchFiller, @unchecked Sendable {
     self.batchSize = batchSize
     self.isShuffled = isShuffled
     self.seed = seed
+  }
+
+  func key(ofRecordAt place: Int) -> String {
+    let (file, row, _) = find(place)
+    return "\(contents.files[file].path) row \(row)"
   }
 
   func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws {

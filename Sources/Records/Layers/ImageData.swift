@@ -85,13 +85,15 @@ package struct ImageData: RecordReading {
     let param = fields.parameter.imageDataParam
     try refuseForeignFields()
     try atSource { try source.checkImagesExist() }
+    let seed = binding.draws.seed
     let order = RecordOrder(
-      count: try source.contents().list.entries.count, skip: param.randSkip, isShuffled: param.shuffle,
-      seed: binding.draws.seed)
-    let filler = try ImageBatchFiller(
-      source, Preparation(fields, record: firstShape()), order, batchSize: batchSize, draws: binding.draws.seed,
-      layer: fields.name)
-    return PrefetchedRun(filler, binding)
+      count: try source.contents().list.entries.count, skip: param.randSkip, isShuffled: param.shuffle, seed: seed)
+    let preparation = try Preparation(fields, record: firstShape())
+    return try PrefetchedRecordRun(
+      binding, source: param.source, recordCount: order.count, batchSize: batchSize
+    ) { [fields, source, batchSize] in
+      try ImageBatchFiller(source, preparation, order, batchSize: batchSize, draws: seed, layer: fields.name)
+    }
   }
 
   private var idleFields: [Diagnostic] {

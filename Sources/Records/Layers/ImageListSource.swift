@@ -104,7 +104,7 @@ final class ImageListSource: Sendable {
 }
 
 /// Reads the images of a batch and their labels.
-final class ImageBatchFiller: BatchFiller, @unchecked Sendable {
+final class ImageBatchFiller: RecordFiller, @unchecked Sendable {
   private let source: ImageListSource
   private let contents: ImageListSource.Contents
   private let preparation: Preparation
@@ -127,16 +127,24 @@ final class ImageBatchFiller: BatchFiller, @unchecked Sendable {
     self.layer = RandomStream.part(layer)
   }
 
+  func key(ofRecordAt place: Int) -> String {
+    String(decoding: contents.list.path(of: contents.list.entries[position(of: place)]), as: UTF8.self)
+  }
+
+  /// Where in the list the record at a place is.
+  private func position(of place: Int) -> Int {
+    let position = order.position(of: place)
+    guard order.isShuffled else { return position }
+    let epoch = order.epoch(of: place)
+    if permutation.epoch != epoch { permutation = (epoch, order.permutation(epoch: epoch)) }
+    return permutation.order[position]
+  }
+
   func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws {
     let values = buffers[0].base.assumingMemoryBound(to: Float.self)
     for item in 0..<batchSize {
       let place = firstRecord + pass * batchSize + item
-      var position = order.position(of: place)
-      if order.isShuffled {
-        let epoch = order.epoch(of: place)
-        if permutation.epoch != epoch { permutation = (epoch, order.permutation(epoch: epoch)) }
-        position = permutation.order[position]
-      }
+      let position = position(of: place)
       let image = try source.image(at: position)
       do throws(Preparation.Misfit) {
         try preparation.run(

@@ -10,6 +10,12 @@ protocol BatchFiller: AnyObject, Sendable {
   func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws
 }
 
+/// A filler of records that follow one another.
+protocol RecordFiller: BatchFiller {
+  /// What the record at a place is called in its source.
+  func key(ofRecordAt place: Int) throws -> String
+}
+
 /// Prepares the batches of coming passes in a thread of its own.
 ///
 /// A batch is a function of its pass, so preparing ahead changes nothing but the time. Buffers are made once and go

@@ -11,6 +11,30 @@ import Testing
     #expect(Set(recordReadingTypes.keys) == ["AnnotatedData", "Data", "HDF5Data", "ImageData"])
   }
 
+  /// A run tells what the records of a pass are called, for messages about them.
+  @Test func runsNameTheirRecords() throws {
+    let folder = try TestFolder()
+    let fixtures = Bundle.module.bundlePath + "/Fixtures"
+    func keys(_ text: String, pass: Int) throws -> [String] {
+      let run = try #require(dataNet(text, in: folder).run(ofLayer: 0) as? any RecordRun)
+      #expect(run.batchSize == 2)
+      return try run.keys(ofPass: pass)
+    }
+    let rows =
+      #"layer { name: "d" type: "HDF5Data" top: "label" hdf5_data_param { source: "\#(fixtures)/hdf5/files.txt" "#
+      + "batch_size: 2 } }"
+    #expect(try keys(rows, pass: 1) == ["\(fixtures)/hdf5/a.h5 row 2", "\(fixtures)/hdf5/b.h5 row 0"])
+    let images =
+      #"layer { name: "d" type: "ImageData" top: "x" image_data_param { source: "\#(fixtures)/convert/list.txt" "#
+      + "batch_size: 2 new_height: 4 new_width: 4 } }"
+    #expect(try keys(images, pass: 1) == ["images/baseline422.jpeg", "images/baseline444.jpg"])
+    let database =
+      #"layer { name: "d" type: "Data" top: "x" data_param { source: "\#(fixtures)/leveldb" batch_size: 2 } }"#
+    #expect(try keys(database, pass: 29) == ["00000058", "00000000"])
+    let shuffled = database.replacing("batch_size: 2", with: "batch_size: 2 shuffle: true")
+    #expect(Set(try (0..<29).flatMap { try keys(shuffled, pass: $0) }).count == 58)
+  }
+
   @Test func aRoundOfRowsAndItsRest() throws {
     let folder = try TestFolder()
     let fixtures = Bundle.module.bundlePath + "/Fixtures/hdf5"

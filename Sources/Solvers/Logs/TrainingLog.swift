@@ -42,6 +42,8 @@ package struct TrainingLog: Sendable {
     say("Iteration \(iteration), Testing net (#\(net))", "solver.cpp", 347)
   }
 
+  package func testLoss(_ loss: Float) { say("Test loss: \(logText(loss))", "solver.cpp", 397) }
+
   package func outputs(_ outputs: [OutputValue], isTest: Bool) {
     for (index, output) in outputs.enumerated() {
       let loss =

@@ -1,0 +1,138 @@
+import CKernels
+import Compute
+import Tensors
+
+/// A convolution of few channels as a product of the weights and the patches that its windows see, over plain blobs.
+///
+/// oneDNN's kernels work in blocks of 16 channels: with 20 and 50 channels half of their work is for the zeros that fill
+/// blocks up. These vectors lie along the positions (and the taps, for the gradient of the weights) instead.
+final class PatchConvolution: ConvolutionOp {
+  let bottomLayout = Layout.plain
+  let topLayout = Layout.plain
+  let scratchByteCount: Int
+  let implementation = "patches"
+  private let description: ConvolutionDescription
+  private let patches: UnsafeMutablePointer<mtl_patches>
+  private let pool: ThreadPool
+  /// Floats of a thread's scratch memory: of the kernel, then a gradient of the weights and one of the bias.
+  private let kernelScratch: Int
+  private let threadScratch: Int
+  /// Floats of a row of a thread's gradient of the weights.
+  private let row: Int
+
+  /// Multiplications with addition that are worth a thread.
+  private static let grain = 262_144
+
+  /// Whether it is faster than oneDNN's kernels for blocks of channels: where more than a quarter of their work is for
+  /// channels that fill blocks up. For images of up to three channels oneDNN has kernels that fill nothing up.
+  static func suits(_ d: ConvolutionDescription) -> Bool {
+    func blocked(_ channels: Int) -> Int { (channels + 15) / 16 * 16 }
+    let filled = blocked(d.bottomChannels) * blocked(d.topChannels)
+    return canDo(d) && d.bottomChannels >= 4 && 4 * d.bottomChannels * d.topChannels < 3 * filled && d.topChannels >= 6 && d.topChannels <= 256
+  }
+
+  static func canDo(_ d: ConvolutionDescription) -> Bool {
+    guard d.groups == 1, !d.isTransposed, d.kernel.count == 2, d.stride == [1, 1], d.dilation == [1, 1],
+      d.kernel[1] > 1, d.kernel.reduce(1, *) * d.bottomChannels >= 16
+    else { return false }
+    return d.kernel.indices.allSatisfy {
+      d.bottomExtents[$0] + 2 * d.padBefore[$0] == d.topExtents[$0] + d.kernel[$0] - 1
+    }
+  }
+
+  init(_ description: ConvolutionDescription, pool: ThreadPool) {
+    self.description = description
+    self.pool = pool
+    patches = .allocate(capacity: 1)
+    patches.initialize(
+      to: mtl_patches(
+        bottom_channels: description.bottomChannels, top_channels: description.topChannels,
+        bottom: (description.bottomExtents[0], description.bottomExtents[1]),
+        top: (description.topExtents[0], description.topExtents[1]),
+        kernel: (description.kernel[0], description.kernel[1]),
+        pad: (description.padBefore[0], description.padBefore[1]), rectifies: false))
+    row = mtl_patches_row(patches)
+    kernelScratch = (mtl_patches_scratch(patches) + 15) / 16 * 16
+    let gradients = description.learns ? description.topChannels * (row + 1) : 0
+    threadScratch = (kernelScratch + gradients + 15) / 16 * 16
+    scratchByteCount = pool.count * threadScratch * MemoryLayout<Float>.stride
+  }
+
+  deinit { patches.deallocate() }
+
+  private var taps: Int { description.bottomChannels * description.kernel[0] * description.kernel[1] }
+  private var positions: Int { description.topExtents[0] * description.topExtents[1] }
+
+  /// Runs `body` for as many pieces of the units as there are threads, each with scratch memory of its own.
+  ///
+  /// - Returns: the number of pieces.
+  @discardableResult
+  private func forEachPiece(
+    units: Int, multiplyAdds: Int, _ scratch: UnsafeMutableRawPointer,
+    _ body: (_ from: Int, _ to: Int, _ scratch: UnsafeMutablePointer<Float>) -> Void
+  ) -> Int {
+    let pieces = Int(mtl_piece_count(units, max(1, PatchConvolution.grain * units / max(1, multiplyAdds)), pool.count))
+    pool.run(pieces, grain: 1) { [threadScratch] from, to in
+      for piece in from..<to {
+        body(units * piece / pieces, units * (piece + 1) / pieces, scratch.floats + piece * threadScratch)
+      }
+    }
+    return pieces
+  }
+
+  func forward(
+    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    let (bottom, weights, bias, top) = (bottom.floats, weights.values, bias?.values, top.floats)
+    forEachPiece(
+      units: description.batch * mtl_patches_pieces(patches), multiplyAdds: description.multiplyAdds, scratch
+    ) { [patches] from, to, scratch in
+      mtl_patches_forward(from, to, patches, bottom, weights, bias, top, scratch)
+    }
+  }
+
+  func backwardData(
+    topGradient: UnsafeRawPointer, weights: Parameter, bottomGradient: UnsafeMutableRawPointer,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    let (slopes, weights, bottomGradient) = (topGradient.floats, weights.values, bottomGradient.floats)
+    forEachPiece(units: description.batch, multiplyAdds: description.multiplyAdds, scratch) {
+      [patches] from, to, scratch in
+      mtl_patches_backward_data(from, to, patches, slopes, weights, bottomGradient, scratch)
+    }
+  }
+
+  func backwardParameters(
+    bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    let (bottom, slopes, count) = (bottom.floats, topGradient.floats, description.topChannels)
+    let pieces = forEachPiece(units: description.batch, multiplyAdds: description.multiplyAdds, scratch) {
+      [patches, kernelScratch, row] from, to, scratch in
+      let sums = scratch + kernelScratch
+      sums.update(repeating: 0, count: count * (row + 1))
+      mtl_patches_backward_weights(from, to, patches, bottom, slopes, sums, sums + count * row, scratch)
+    }
+    let sums = scratch.floats + kernelScratch
+    if weights.isLearned {
+      weights.accumulate { gradients, overwrite in
+        pool.run(count, grain: max(1, 16384 / (taps * pieces))) { from, to in
+          for k in from..<to {
+            for piece in 0..<pieces {
+              let part = sums + piece * threadScratch + k * row
+              mtl_axpby(taps, 1, part, overwrite && piece == 0 ? 0 : 1, gradients + k * taps)
+            }
+          }
+        }
+      }
+    }
+    guard let bias, bias.isLearned else { return }
+    bias.accumulate { gradients, overwrite in
+      for piece in 0..<pieces {
+        let part = sums + piece * threadScratch + count * row
+        mtl_axpby(count, 1, part, overwrite && piece == 0 ? 0 : 1, gradients)
+      }
+    }
+  }
+}

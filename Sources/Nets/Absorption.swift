@@ -1,0 +1,72 @@
+import Tensors
+
+/// A layer that can do the work of layers behind it within its own step, where that changes no number beyond rounding.
+package protocol AbsorbingLayer: Layer {
+  /// How many of `followers` it takes over, from the first on. They form a chain: each has one bottom and one top, and
+  /// is the only reader of the layer before it.
+  ///
+  /// Its `bind` then finds them in `LayerBinding.followers`, and its top is the last one's.
+  func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int
+}
+
+/// A layer that one before it might take over.
+package struct FollowingLayer {
+  package let definition: any Layer
+  package let bottomShape: Shape
+  /// Whether backward passes it.
+  package let runsBackward: Bool
+}
+
+/// A layer that the one being bound has taken over.
+package struct AbsorbedLayer {
+  package let definition: any Layer
+  package let parameters: [Parameter]
+  /// Whether parameter `i` learns in this net.
+  package let learns: [Bool]
+}
+
+/// Stands in the list of runs for a layer whose work another one does.
+final class AbsorbedRun: LayerRun {
+  func forward() {}
+}
+
+/// Which layers of a graph do the work of which others.
+struct Absorptions {
+  /// Per node: the nodes that it takes over, in their order.
+  private(set) var taken: [[Int]]
+  /// Per node: whether another one does its work.
+  private(set) var isAbsorbed: [Bool]
+
+  /// - Parameter keeps: names of blobs that somebody wants to look at; they stay.
+  init(_ graph: Graph, keeps: Set<String> = []) {
+    taken = graph.nodes.map { _ in [] }
+    isAbsorbed = graph.nodes.map { _ in false }
+    for (index, node) in graph.nodes.enumerated() where !isAbsorbed[index] {
+      guard let definition = node.definition as? any AbsorbingLayer else { continue }
+      let chain = Absorptions.chain(behind: index, graph, keeps)
+      let followers = chain.map { follower in
+        FollowingLayer(
+          definition: graph.nodes[follower].definition,
+          bottomShape: graph.values[graph.nodes[follower].bottoms[0]].shape,
+          runsBackward: graph.nodes[follower].runsBackward)
+      }
+      let count = definition.absorbs(followers, bottomWantsGradient: node.bottomWantsGradient.first ?? false)
+      taken[index] = Array(chain.prefix(count))
+      for follower in taken[index] { isAbsorbed[follower] = true }
+    }
+  }
+
+  /// The nodes behind `index` that each are the only reader of the one before.
+  private static func chain(behind index: Int, _ graph: Graph, _ keeps: Set<String>) -> [Int] {
+    var chain: [Int] = []
+    var last = index
+    while graph.nodes[last].tops.count == 1 {
+      let value = graph.values[graph.nodes[last].tops[0]]
+      guard value.consumers.count == 1, value.lossWeight == 0, !keeps.contains(value.name) else { break }
+      last = value.consumers[0].node
+      guard graph.nodes[last].bottoms.count == 1, graph.nodes[last].tops.count == 1 else { break }
+      chain.append(last)
+    }
+    return chain
+  }
+}
