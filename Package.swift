@@ -71,7 +71,11 @@ let package = Package(
     .testTarget(name: "ComputeTests", dependencies: ["ComputeCases", "ComputeReference", "ComputeCPU"]),
     .testTarget(name: "NetsTests", dependencies: ["Nets", "Layers", "ComputeReference"]),
     .testTarget(
-      name: "LayersTests", dependencies: ["Layers", "ComputeReference", "ComputeCPU"], resources: [.copy("Fixtures")]
+      name: "LayersTests",
+      dependencies: [
+        "Layers", "ComputeReference", "ComputeCPU", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      resources: [.copy("Fixtures")]
     ),
     .testTarget(
       name: "RecordsTests", dependencies: ["Records", "Layers", "ComputeReference"], resources: [.copy("Fixtures")]

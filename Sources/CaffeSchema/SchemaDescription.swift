@@ -16,6 +16,7 @@ struct SchemaDescription: Sendable {
     }
 
     var name: String
+    var number: Int
     var kind: Kind
     var isRepeated: Bool
   }
@@ -60,6 +61,7 @@ struct SchemaDescription: Sendable {
 extension SchemaDescription.Field {
   fileprivate init(_ field: Google_Protobuf_FieldDescriptorProto) {
     name = field.name
+    number = Int(field.number)
     isRepeated = field.label == .repeated
     let type = String(field.typeName.drop { $0 == "." })
     switch field.type {

@@ -29,14 +29,14 @@ package struct Diagnostic: Error, Hashable, Sendable {
     // Nets
     case unknownLayerType, missingBottom, duplicateTop, duplicateLayer, cycle, badParameter, badShape
     case badSharing, unsupported, badPhase
+    // Warnings of a layer: a shape that is a guess, a field that changes nothing here
+    case assumed, noEffect
     // Data
     case badList, badRecord, badImage, badDatabase, outOfStep, existingTarget
     // Weights and training
     case badWeights, badState, badSolver, nonFinite, outOfSpace, interrupted
     // The command line and the machine
     case badArgument, machine
-    // Warnings of a layer: a shape that is a guess, a field that changes nothing here
-    case assumed, noEffect
   }
 
   /// A second place that explains the fault, such as where a bottom was made.

@@ -4,6 +4,7 @@ import Tensors
 /// top = |bottom|. The gradient at 0 is 0. In place is allowed, which Caffe refuses.
 package struct AbsVal: ElementwiseLayer {
   package static let type = "AbsVal"
+  package static let parameterFields: [String]? = []
 
   package init(_ fields: LayerFields) throws {}
 

@@ -11,6 +11,7 @@ import Tensors
 /// label is NaN or `ignore_label` do not count; without any label the accuracy is 0 over 0 records.
 package struct Accuracy: Layer {
   package static let type = "Accuracy"
+  package static let parameterFields: [String]? = ["accuracy_param"]
   package static let role = LayerRole.metric
   package static let bottomCount = 2...2
   package static let topCount = 1...2
@@ -49,10 +50,15 @@ package struct Accuracy: Layer {
     return LayerShapes(tops: fields.parameter.top.count > 1 ? [.scalar, [labels.classes]] : [.scalar])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 && param.axis != 0 ? .counted : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let labels = try labels(binding.bottomShapes)
+    let scores = binding.bottom(0)
     return Run(
-      labels, topK: Int(param.topK), binding.bottom(0), binding.bottom(1), binding.top(0),
+      labels.of(scores), topK: Int(param.topK), scores, binding.bottom(1), binding.top(0),
       binding.topShapes.count > 1 ? binding.top(1) : nil,
       counts: binding.scratch(labels.classes * MemoryLayout<Int>.stride))
   }

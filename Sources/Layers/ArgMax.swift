@@ -11,6 +11,7 @@ import Tensors
 /// there, indices or, with `out_max_val`, values. Of equal values the later comes first, as in Caffe; NaN comes last.
 package struct ArgMax: Layer {
   package static let type = "ArgMax"
+  package static let parameterFields: [String]? = ["argmax_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

@@ -8,6 +8,7 @@ import Tensors
 /// Bottoms: factors N x C (or N x C x 1 x 1), x and y N x C x (positions). All take a gradient.
 package struct Axpy: Layer {
   package static let type = "Axpy"
+  package static let parameterFields: [String]? = []
   package static let bottomCount = 3...3
   package static let topCount = 1...1
 

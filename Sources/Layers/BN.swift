@@ -15,6 +15,7 @@ import Tensors
 /// the slope starts as 1.
 package struct BN: AbsorbingLayer, ChannelAffine {
   package static let type = "BN"
+  package static let parameterFields: [String]? = ["bn_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

@@ -6,6 +6,7 @@ import Tensors
 /// Computed as max(x, 0) + ln(1 + e^-|x|), which cannot overflow.
 package struct BNLL: ElementwiseLayer {
   package static let type = "BNLL"
+  package static let parameterFields: [String]? = []
 
   package init(_ fields: LayerFields) throws {}
 

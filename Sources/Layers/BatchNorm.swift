@@ -10,9 +10,12 @@ import Tensors
 /// Bottom N x C x (spatial) or N x C. In TRAIN the statistics are the batch's, and running sums of them are kept in
 /// three parameters: mean (C), variance (C, with Bessel's correction) and their common weight (1), each new batch added
 /// after the old sum was multiplied by `moving_average_fraction`. In TEST (or with `use_global_stats`) the sums divided
-/// by their weight are used. The solver never touches the three, whatever lr_mult says.
+/// by their weight are used. The solver never touches the three, whatever lr_mult says. Of forks: `scale_bias` adds a
+/// scale (`filler` or `scale_filler`, 1 at first) and a bias (`bias_filler`) for each channel as parameters four and five,
+/// as a Scale layer behind would; `add_eps_before_sqrt: false` adds `eps` to the deviation instead of the variance.
 package struct BatchNorm: AbsorbingLayer, ChannelAffine {
   package static let type = "BatchNorm"
+  package static let parameterFields: [String]? = ["batch_norm_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -24,10 +27,11 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
     self.fields = fields
     param = fields.parameter.batchNormParam
     let place = "batch_norm_param."
-    try fields.refuse(
-      param.scaleBias || param.hasFiller || param.hasScaleFiller || param.hasBiasFiller, place + "scale_bias",
-      "put a Scale layer with bias_term behind")
-    try fields.refuse(!param.addEpsBeforeSqrt, place + "add_eps_before_sqrt", "eps is added to the variance")
+    for (isGiven, name) in [
+      (param.hasFiller, "filler"), (param.hasScaleFiller, "scale_filler"), (param.hasBiasFiller, "bias_filler"),
+    ] {
+      try fields.refuse(isGiven && !param.scaleBias, place + name, "it goes with scale_bias: true")
+    }
     usesGlobalStatistics = param.hasUseGlobalStats ? param.useGlobalStats : fields.phase == .test
   }
 
@@ -38,12 +42,28 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
       ParameterDefinition(name: name, shape: [count], filler: FillerParameter(), isStatistic: true)
     }
     return LayerShapes(
-      tops: bottoms, parameters: [statistic("mean", channels), statistic("variance", channels), statistic("weight", 1)])
+      tops: bottoms,
+      parameters: [statistic("mean", channels), statistic("variance", channels), statistic("weight", 1)]
+        + scaleParameters(channels))
+  }
+
+  private func scaleParameters(_ channels: Int) -> [ParameterDefinition] {
+    guard param.scaleBias else { return [] }
+    var one = FillerParameter()
+    one.value = 1
+    let scale = param.hasFiller ? param.filler : param.hasScaleFiller ? param.scaleFiller : one
+    return [
+      .init(name: "scale", shape: [channels], filler: scale),
+      .init(name: "bias", shape: [channels], filler: param.biasFiller),
+    ]
   }
 
   private static func channels(_ bottom: Shape) -> Int { bottom.rank == 1 ? 1 : bottom[1] }
 
-  func isAffine(over bottom: Shape) -> Bool { usesGlobalStatistics && bottom.rank >= 2 }
+  /// Nothing but what the paper says, without the forks' additions.
+  private var isPlain: Bool { !param.scaleBias && param.addEpsBeforeSqrt }
+
+  func isAffine(over bottom: Shape) -> Bool { isPlain && usesGlobalStatistics && bottom.rank >= 2 }
 
   func apply(_ parameters: [Parameter], channel: Int, factor: inout Double, term: inout Double) {
     let weight = Double(parameters[2].values[0])
@@ -54,10 +74,13 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
   }
 
   package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
-    NormalizationTail(followers).count
+    isPlain ? NormalizationTail(followers).count : 0
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if !isPlain {
+      return ScaledBatchNorm(binding, param, usesGlobalStatistics: usesGlobalStatistics)
+    }
     var shape = binding.bottomShapes[0]
     if shape.rank == 1 { shape = [shape[0], 1] }
     let tail = NormalizationTail(binding.followers, bottom: binding.bottomShapes[0])
@@ -127,6 +150,24 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
       "global statistics in training", inputs: [.normal([2, 3, 2, 2])],
       """
       layer { name: "bn" type: "BatchNorm" bottom: "in0" top: "bn" batch_norm_param { use_global_stats: true eps: 0.5 } }
+      """),
+    LayerExample(
+      "with scale and bias", inputs: [.normal([4, 3, 3, 2])],
+      """
+      layer { name: "bn" type: "BatchNorm" bottom: "in0" top: "bn" batch_norm_param { scale_bias: true
+        filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } } }
+      """),
+    LayerExample(
+      "with scale and bias over global statistics", inputs: [.normal([4, 3])],
+      """
+      layer { name: "bn" type: "BatchNorm" bottom: "in0" top: "bn" batch_norm_param { scale_bias: true eps: 0.5
+        use_global_stats: true scale_filler { value: 2 } } }
+      """),
+    LayerExample(
+      "eps added to the deviation", inputs: [.normal([4, 3, 3, 2])],
+      """
+      layer { name: "bn" type: "BatchNorm" bottom: "in0" top: "bn"
+        batch_norm_param { add_eps_before_sqrt: false eps: 0.2 } }
       """),
   ]
 }

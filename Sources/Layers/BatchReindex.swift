@@ -8,6 +8,7 @@ import Tensors
 /// Bottoms: N x …, and M indices in 0 ..< N. Top M x …. The indices take no gradient.
 package struct BatchReindex: Layer {
   package static let type = "BatchReindex"
+  package static let parameterFields: [String]? = []
   package static let bottomCount = 2...2
   package static let topCount = 1...1
 
@@ -23,6 +24,10 @@ package struct BatchReindex: Layer {
     }
     guard bottoms[0].rank >= 1 else { throw fields.fault(.badShape, "the first bottom has no records to pick") }
     return LayerShapes(tops: [Shape([bottoms[1][0]] + bottoms[0].dims.dropFirst())])
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 ? RowwiseBlobs(bottoms: [1]) : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

@@ -9,6 +9,7 @@ import Tensors
 /// bottom, whose shape then says how many axes it covers.
 package struct Bias: Layer {
   package static let type = "Bias"
+  package static let parameterFields: [String]? = ["bias_param"]
   package static let bottomCount = 1...2
   package static let topCount = 1...1
 
@@ -30,6 +31,11 @@ package struct Bias: Layer {
     let bias = try repetition(bottoms).shape
     return LayerShapes(
       tops: [bottoms[0]], parameters: isLearned ? [.init(name: "bias", shape: bias, filler: param.filler)] : [])
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true
+      ? RowwiseBlobs(bottoms: [0]) : bottoms.count == 2 && bottoms[1].rank > 0 ? .all : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

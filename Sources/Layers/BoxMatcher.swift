@@ -23,6 +23,8 @@ final class BoxMatcher {
   private var overlaps: [Float] = []
   private var best: [Float] = []
   private var mined: [(cost: Float, box: Int)] = []
+  private var isPicked: [Bool] = []
+  private var picked: [Box] = []
 
   init(_ fields: LayerFields, _ param: MultiBoxLossParameter, _ code: BoxCode, _ priors: DefaultBoxes) {
     self.param = param
@@ -54,8 +56,11 @@ final class BoxMatcher {
 
   /// Writes for each box the row of its object, `negative` or `leftOut`.
   ///
+  /// - Parameter cost: of a box that is taken for an object or as a negative, by which boxes are mined.
   /// - Throws: `badRecord` for an object that is no box or of no class.
-  func match(_ image: Int, _ bottoms: [Blob], _ target: UnsafeMutablePointer<Int32>) throws {
+  func match(
+    _ image: Int, _ bottoms: [Blob], _ target: UnsafeMutablePointer<Int32>, cost: (_ box: Int, _ object: Int) -> Double
+  ) throws {
     let count = priors.count
     try findObjects(image, bottoms)
     target.update(repeating: Int32(BoxMatcher.negative), count: count)
@@ -67,8 +72,8 @@ final class BoxMatcher {
     measure(image, bottoms, target)
     matchBest(target)
     if param.matchType == .perPrediction { matchOthers(target) }
-    if param.miningType == .maxNegative {
-      mine(image, bottoms, target)
+    if param.miningType != .none {
+      mine(image, bottoms, target, cost)
     } else {
       // Unmined, every box has a class.
       for box in 0..<count where target[box] == Int32(BoxMatcher.leftOut) { target[box] = Int32(BoxMatcher.negative) }
@@ -145,29 +150,50 @@ final class BoxMatcher {
     }
   }
 
-  /// Leaves out all negatives but those whose background costs most.
-  private func mine(_ image: Int, _ bottoms: [Blob], _ target: UnsafeMutablePointer<Int32>) {
+  /// Leaves out all negatives but those that cost most; with HARD_EXAMPLE also the matched boxes that cost less.
+  private func mine(
+    _ image: Int, _ bottoms: [Blob], _ target: UnsafeMutablePointer<Int32>,
+    _ cost: (_ box: Int, _ object: Int) -> Double
+  ) {
+    let takesAll = param.miningType == .hardExample
     mined.removeAll(keepingCapacity: true)
+    isPicked.removeAll(keepingCapacity: true)
     var matches = 0
     for box in 0..<priors.count {
+      isPicked.append(false)
       if target[box] >= 0 { matches += 1 }
-      guard target[box] == Int32(BoxMatcher.negative) else { continue }
-      target[box] = Int32(BoxMatcher.leftOut)
-      guard best[box] < param.negOverlap else { continue }
-      let x = bottoms[1].values + (image * priors.count + box) * classes
-      mined.append((backgroundCost(x), box))
+      guard takesAll || (target[box] == Int32(BoxMatcher.negative) && best[box] < param.negOverlap) else { continue }
+      mined.append((Float(cost(box, max(Int(target[box]), BoxMatcher.negative))), box))
     }
-    let wanted = min(Float(matches) * param.negPosRatio, Float(mined.count))
+    let wanted = takesAll ? Float(param.sampleSize) : Float(matches) * param.negPosRatio
     mined.sort { $0.cost > $1.cost || (!$0.cost.isNaN && $1.cost.isNaN) }
-    for negative in mined.prefix(max(0, Int(wanted))) { target[negative.box] = Int32(BoxMatcher.negative) }
+    pick(min(mined.count, Int(min(max(wanted, 0), 0x1p30))), image, bottoms)
+    for box in 0..<priors.count where !isPicked[box] && (takesAll || target[box] < 0) {
+      target[box] = Int32(BoxMatcher.leftOut)
+    }
   }
 
-  private func backgroundCost(_ x: UnsafePointer<Float>) -> Float {
-    let background = Int(param.backgroundLabelID)
-    guard param.confLossType == .logistic else { return softmaxCost(x, label: background) }
-    var sum: Float = 0
-    for c in 0..<classes { sum += max(x[c], 0) - (c == background ? x[c] : 0) + logf(1 + expf(-abs(x[c]))) }
-    return sum
+  /// The first `count` of the mined boxes; with `nms_param`, of those that overlap none before them by more than it says.
+  private func pick(_ count: Int, _ image: Int, _ bottoms: [Blob]) {
+    guard param.hasNmsParam, param.nmsParam.nmsThreshold > 0 else {
+      for candidate in mined.prefix(count) { isPicked[candidate.box] = true }
+      return
+    }
+    let nms = param.nmsParam
+    picked.removeAll(keepingCapacity: true)
+    for candidate in mined.prefix(nms.hasTopK && nms.topK > -1 ? Int(nms.topK) : mined.count) {
+      guard picked.count < count else { return }
+      let prior = priors.box(bottoms[2].values, candidate.box)
+      let box =
+        param.usePriorForNms
+        ? prior
+        : boxCode.decode(
+          bottoms[0].values + (image * priors.count + candidate.box) * 4, prior: prior,
+          variance: priors.variance(bottoms[2].values, candidate.box))
+      guard picked.allSatisfy({ box.overlap($0) <= nms.nmsThreshold }) else { continue }
+      picked.append(box)
+      isPicked[candidate.box] = true
+    }
   }
 
   /// -ln of the softmax's probability of a class.

@@ -12,6 +12,7 @@ import Tensors
 /// label is NaN count for nothing.
 package struct CenterLoss: Layer {
   package static let type = "CenterLoss"
+  package static let parameterFields: [String]? = ["center_loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 2...2
   package static let topCount = 1...1

@@ -7,11 +7,14 @@ import Tensors
 ///
 /// Scores outer x classes x inner along the class axis, labels outer x inner. A NaN label means 'not labelled', and so
 /// does `ignore_label`.
-struct ClassLabels: Sendable {
+struct ClassLabels {
   let outer: Int
   let classes: Int
   let inner: Int
   let ignored: Int?
+  /// Where a pass decides how many records there are: labels of others count for nothing.
+  private var rows: LiveRows?
+  private let records: Int
   private let identity: Diagnostic.Layer
   private let name: String
 
@@ -21,6 +24,7 @@ struct ClassLabels: Sendable {
     classes = scores[axis]
     inner = scores.count((axis + 1)...)
     self.ignored = ignored
+    records = max(1, scores.extent(0))
     identity = fields.identity
     name = fields.parameter.bottom[1]
     guard labels.count == outer * inner else {
@@ -38,13 +42,23 @@ struct ClassLabels: Sendable {
     try self.init(fields, scores: scores, labels: bottoms[1], axis: 1, ignored: nil)
   }
 
+  /// The same for a blob of scores of which there may be fewer records than its shape says.
+  func of(_ scores: Blob) -> ClassLabels {
+    var copy = self
+    copy.rows = scores.rows
+    return copy
+  }
+
+  /// The extent of the axes before the classes, of the records that there are.
+  var liveOuter: Int { rows.map { $0.count * (outer / records) } ?? outer }
+
   /// The class at a position, or nil when it is not labelled.
   ///
   /// - Throws: `badRecord` when the label is no class.
   @inline(__always)
   func label(_ labels: UnsafePointer<Float>, _ position: Int) throws -> Int? {
     let value = labels[position]
-    if value.isNaN { return nil }
+    if value.isNaN || position >= liveOuter * inner { return nil }
     // Cut to a whole number as the format does; out-of-range floats must not trap.
     let label = abs(value) < 0x1p30 ? Int(value) : Int(Int32.max)
     if label == ignored { return nil }

@@ -7,6 +7,7 @@ import Tensors
 /// NaN goes on as NaN, where Caffe makes it `min`.
 package struct Clip: ElementwiseLayer {
   package static let type = "Clip"
+  package static let parameterFields: [String]? = ["clip_param"]
 
   private let low: Float
   private let high: Float

@@ -7,6 +7,7 @@ import Tensors
 /// Lays its bottoms one behind the other along `axis`; all other extents must agree.
 package struct Concat: Layer {
   package static let type = "Concat"
+  package static let parameterFields: [String]? = ["concat_param"]
   package static let bottomCount = 1...Int.max
   package static let topCount = 1...1
 
@@ -38,6 +39,10 @@ package struct Concat: Layer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     LayerShapes(tops: [try description(bottoms).topShape])
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? description(bottoms))?.axis == axis ? nil : .all
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

@@ -12,6 +12,7 @@ import Tensors
 /// counts for nothing. The gradient divides by d + 1e-4, as Caffe's does.
 package struct ContrastiveLoss: Layer {
   package static let type = "ContrastiveLoss"
+  package static let parameterFields: [String]? = ["contrastive_loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 3...3
   package static let topCount = 1...1

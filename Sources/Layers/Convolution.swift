@@ -12,6 +12,7 @@ import Tensors
 /// `pad_t` and `pad_b` pad each side of two axes by itself.
 package struct Convolution: AbsorbingLayer {
   package static let type = "Convolution"
+  package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
   package static let topCount = 1...Int.max
 
@@ -30,6 +31,10 @@ package struct Convolution: AbsorbingLayer {
       guard !follower.runsBackward, let layer = follower.definition as? any ChannelAffine else { return false }
       return layer.isAffine(over: follower.bottomShape)
     }.count
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    convolution.rowwise(bottoms, along: axis)
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
@@ -96,6 +101,12 @@ struct ConvolutionFields: Sendable {
     ]
     if hasBias { parameters.append(.init(name: "bias", shape: [topChannels], filler: param.biasFiller)) }
     return LayerShapes(tops: bottoms.map { _ in top }, parameters: parameters)
+  }
+
+  /// The axes before the channels' are the batch.
+  func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    let channels = try? bottoms[0].canonicalAxis(Int(fields.parameter.convolutionParam.axis))
+    return channels.map { axis < $0 } == true ? .all : nil
   }
 
   private func description(of bottoms: [Shape]) throws -> ConvolutionDescription {

@@ -6,6 +6,7 @@ import Tensors
 /// many channels, `group` being left out.
 package struct ConvolutionDepthwise: Layer {
   package static let type = "ConvolutionDepthwise"
+  package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
   package static let topCount = 1...Int.max
 

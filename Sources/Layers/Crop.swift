@@ -10,6 +10,7 @@ import Tensors
 /// takes no gradient.
 package struct Crop: Layer {
   package static let type = "Crop"
+  package static let parameterFields: [String]? = ["crop_param"]
   package static let bottomCount = 2...2
   package static let topCount = 1...1
 

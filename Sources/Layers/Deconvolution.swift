@@ -9,6 +9,7 @@ import Tensors
 /// weights. Filler `bilinear` makes it enlarge by interpolation (Long, Shelhamer, Darrell, CVPR 2015).
 package struct Deconvolution: Layer {
   package static let type = "Deconvolution"
+  package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
   package static let topCount = 1...Int.max
 
@@ -19,6 +20,10 @@ package struct Deconvolution: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    convolution.rowwise(bottoms, along: axis)
+  }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
 

@@ -6,6 +6,7 @@ import Tensors
 /// those of the file; a group that is left out is the number of channels).
 package struct DepthwiseConvolution: Layer {
   package static let type = "DepthwiseConvolution"
+  package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
   package static let topCount = 1...Int.max
 

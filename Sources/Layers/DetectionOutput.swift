@@ -9,10 +9,10 @@ import Tensors
 ///
 /// Bottoms: locations N x (boxes 4) (boxes classes 4 with `share_location: false`), confidences N x (boxes classes),
 /// default boxes 1 x 2 x (boxes 4). Top 1 x 1 x K x 7: image, class, confidence, xmin, ymin, xmax, ymax, by image and
-/// class. K is the most that there can be, N `keep_top_k`; where there are fewer, the rows left over have image -1, which
-/// SSD's own layers skip. SSD gives as many rows as there are boxes; here shapes are fixed.
+/// class. K is the number of boxes found, anew in each pass; where there are none, a row of -1 for each image.
 package struct DetectionOutput: Layer {
   package static let type = "DetectionOutput"
+  package static let parameterFields: [String]? = ["detection_output_param"]
   package static let bottomCount = 3...3
   package static let topCount = 1...1
 
@@ -27,14 +27,6 @@ package struct DetectionOutput: Layer {
       fields, param.codeType, usesVariance: !param.varianceEncodedInTarget, at: "detection_output_param.code_type")
     guard param.numClasses > 0 else {
       throw fields.fault("num_classes must be at least 1", at: "detection_output_param.num_classes")
-    }
-    for (isGiven, name) in [
-      (param.ratioPermute, "ratio_permute"), (param.noPermute, "no_permute"),
-      (param.tfliteDetection, "tflite_detection"), (param.armConfNoConcat, "arm_conf_no_concat"),
-      (param.armLocNoConcat, "arm_loc_no_concat"), (param.hasObjectnessScore, "objectness_score"),
-      (param.hasLm_p, "has_lm"), (!param.biasScale.isEmpty, "bias_scale"),
-    ] {
-      try fields.refuse(isGiven, "detection_output_param.\(name)", "detections are made as SSD makes them")
     }
   }
 
@@ -58,17 +50,42 @@ package struct DetectionOutput: Layer {
         "\(priors.count) default boxes and \(classes) classes do not fit locations \(bottoms[0]) and confidences \(bottoms[1])"
       )
     }
-    return LayerShapes(tops: [[1, 1, images * rowsPerImage(priors.count), 7]])
+    return LayerShapes(tops: [[1, 1, images * max(1, rowsPerImage(priors.count)), 7]], varyingAxis: 2)
   }
 
-  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+  /// The fields of forks' own detectors; accepted until the layer is to run.
+  private func refuseForks() throws {
+    let ratios: [(Bool, String)] = [
+      (param.hasRatio0, "ratio0"), (param.hasRatio1, "ratio1"), (param.hasRatio2, "ratio2"),
+      (param.hasRatio3, "ratio3"), (param.hasRatio4, "ratio4"), (param.hasRatio5, "ratio5"),
+    ]
+    let others: [(Bool, String)] = [
+      (param.ratioPermute, "ratio_permute"), (param.noPermute, "no_permute"), (param.hasNbottom, "nbottom"),
+      (param.tfliteDetection, "tflite_detection"), (param.tfliteUseRegularNms, "tflite_use_regular_nms"),
+      (param.hasMaxClassesPerDetection, "max_classes_per_detection"), (!param.scaleXywh.isEmpty, "scale_xywh"),
+      (param.armConfNoConcat, "arm_conf_no_concat"), (param.armLocNoConcat, "arm_loc_no_concat"),
+      (param.hasObjectnessScore, "objectness_score"), (param.hasLm_p, "has_lm"),
+      (!param.biasScale.isEmpty, "bias_scale"),
+      (param.hasNmsThresh, "nms_thresh"), (param.hasClassType, "class_type"), (param.hasNetWidth, "net_width"),
+      (param.hasNetHeight, "net_height"), (param.hasUsePolygon && param.usePolygon, "use_polygon"),
+    ]
+    for (isGiven, name) in ratios + others {
+      try fields.refuse(isGiven, "detection_output_param.\(name)", "detections are made as SSD makes them")
+    }
     try fields.refuse(
       !param.saveOutputParam.outputDirectory.isEmpty, "detection_output_param.save_output_param",
       "no files of detections are written; read the top instead")
-    try fields.refuse(param.visualize, "detection_output_param.visualize", "nothing is drawn; read the top instead")
+    for (isGiven, name) in [(param.visualize, "visualize"), (!param.saveFile.isEmpty, "save_file")] {
+      try fields.refuse(isGiven, "detection_output_param.\(name)", "nothing is drawn; read the top instead")
+    }
+  }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    try refuseForks()
+    guard let rows = binding.liveRows else { preconditionFailure("the rows of a DetectionOutput vary") }
     let bottoms = (0..<3).map { binding.bottom($0) }
     let priors = try DefaultBoxes(fields, priors: binding.bottomShapes[2], bottom: 2)
-    return Run(param, code, priors, bottoms, binding.top(0), limit: rowsPerImage(priors.count))
+    return Run(param, code, priors, bottoms, binding.top(0), rows, limit: rowsPerImage(priors.count))
   }
 
   private final class Run: LayerRun {
@@ -83,6 +100,7 @@ package struct DetectionOutput: Layer {
     private let priors: DefaultBoxes
     private let bottoms: [Blob]
     private let top: Blob
+    private let rows: LiveRows
     private let limit: Int
     private let classes: Int
     private let isShared: Bool
@@ -92,13 +110,14 @@ package struct DetectionOutput: Layer {
 
     init(
       _ param: DetectionOutputParameter, _ code: BoxCode, _ priors: DefaultBoxes, _ bottoms: [Blob], _ top: Blob,
-      limit: Int
+      _ rows: LiveRows, limit: Int
     ) {
       self.param = param
       self.code = code
       self.priors = priors
       self.bottoms = bottoms
       self.top = top
+      self.rows = rows
       self.limit = limit
       classes = Int(param.numClasses)
       isShared = param.shareLocation
@@ -123,7 +142,8 @@ package struct DetectionOutput: Layer {
           row += 1
         }
       }
-      if row == 0 { for image in 0..<min(images, top.shape[2]) { top.values[7 * image] = Float(image) } }
+      rows.count = row == 0 ? images : row
+      if row == 0 { for image in 0..<images { top.values[7 * image] = Float(image) } }
     }
 
     /// NaN goes last; equal scores keep their order.

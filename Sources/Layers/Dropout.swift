@@ -13,6 +13,7 @@ import Tensors
 /// The draws depend on seed, layer and pass alone, so threads and resume do not change them.
 package struct Dropout: Layer {
   package static let type = "Dropout"
+  package static let parameterFields: [String]? = ["dropout_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -32,6 +33,8 @@ package struct Dropout: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: bottoms) }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottom = binding.bottom(0)

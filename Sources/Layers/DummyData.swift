@@ -8,6 +8,7 @@ import Tensors
 /// anew in every pass. `shape` once or per top; the old `num`, `channels`, `height`, `width` likewise.
 package struct DummyData: Layer {
   package static let type = "DummyData"
+  package static let parameterFields: [String]? = ["dummy_data_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...Int.max

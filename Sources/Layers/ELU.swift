@@ -6,6 +6,7 @@ import Tensors
 /// 2016).
 package struct ELU: ElementwiseLayer {
   package static let type = "ELU"
+  package static let parameterFields: [String]? = ["elu_param"]
 
   private let alpha: Float
 

@@ -47,6 +47,8 @@ extension ElementwiseLayer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: bottoms) }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let layout = keepsZero ? binding.bottomLayout(0) : .plain
     let bottom = binding.bottom(0, in: layout)

@@ -7,6 +7,7 @@ import Tensors
 /// The elementwise sum (with `coeff`), product or maximum of two or more bottoms of one shape.
 package struct Eltwise: AbsorbingLayer {
   package static let type = "Eltwise"
+  package static let parameterFields: [String]? = ["eltwise_param"]
   package static let bottomCount = 2...Int.max
   package static let topCount = 1...1
 
@@ -43,6 +44,8 @@ package struct Eltwise: AbsorbingLayer {
     }
     return 1
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     param.operation == .sum ? try bindSum(binding) : bindLoop(binding)

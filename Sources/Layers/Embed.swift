@@ -10,6 +10,7 @@ import Tensors
 /// input_dim x num_output, bias num_output. The indices take no gradient.
 package struct Embed: Layer {
   package static let type = "Embed"
+  package static let parameterFields: [String]? = ["embed_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -33,6 +34,8 @@ package struct Embed: Layer {
     if param.biasTerm { parameters.append(.init(name: "bias", shape: [width], filler: param.biasFiller)) }
     return LayerShapes(tops: [Shape(bottoms[0].dims + [width])], parameters: parameters)
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottom = binding.bottom(0)

@@ -10,6 +10,7 @@ import Tensors
 /// N then counts the records that have at least one label.
 package struct EuclideanLoss: Layer {
   package static let type = "EuclideanLoss"
+  package static let parameterFields: [String]? = []
   package static let role = LayerRole.loss
   package static let bottomCount = 2...2
   package static let topCount = 1...1
@@ -24,6 +25,8 @@ package struct EuclideanLoss: Layer {
     }
     return LayerShapes(tops: [.scalar])
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .counted : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottoms = [binding.bottom(0), binding.bottom(1)]
@@ -54,7 +57,9 @@ package struct EuclideanLoss: Layer {
       let batch = max(1, bottoms[0].shape.extent(0))
       let width = bottoms[0].count / batch
       labelledCount = 0
-      for record in 0..<batch {
+      let live = bottoms[0].liveCount
+      (d + live).update(repeating: 0, count: bottoms[0].count - live)
+      for record in 0..<min(batch, bottoms[0].liveShape.extent(0)) {
         var isLabelled = false
         for i in (record * width)..<((record + 1) * width) {
           let known = !b[i].isNaN

@@ -6,6 +6,7 @@ import Tensors
 /// top = `base`^(`shift` + `scale` * bottom); base -1, the default, stands for e.
 package struct Exp: ElementwiseLayer {
   package static let type = "Exp"
+  package static let parameterFields: [String]? = ["exp_param"]
 
   /// top = outer * e^(inner * bottom).
   private let inner: Float

@@ -6,6 +6,7 @@ import Tensors
 /// Joins the axes from `axis` to `end_axis` into one: N x C x H x W becomes N x CHW. The values stay where they are.
 package struct Flatten: Layer {
   package static let type = "Flatten"
+  package static let parameterFields: [String]? = ["flatten_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -23,6 +24,10 @@ package struct Flatten: Layer {
     }
     return LayerShapes(
       tops: [Shape(Array(bottom.dims[..<start]) + [bottom.count(start...end)] + Array(bottom.dims[(end + 1)...]))])
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(fields.parameter.flattenParam.axis))).map { axis < $0 } == true ? .all : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

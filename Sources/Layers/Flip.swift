@@ -7,6 +7,7 @@ import Tensors
 /// (`flip_height`).
 package struct Flip: Layer {
   package static let type = "Flip"
+  package static let parameterFields: [String]? = ["flip_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

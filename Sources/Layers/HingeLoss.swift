@@ -10,6 +10,7 @@ import Tensors
 /// Bottoms: scores N x C (further axes are joined to C), labels N. Records whose label is NaN count for nothing.
 package struct HingeLoss: Layer {
   package static let type = "HingeLoss"
+  package static let parameterFields: [String]? = ["hinge_loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 2...2
   package static let topCount = 1...1
@@ -31,10 +32,12 @@ package struct HingeLoss: Layer {
     return LayerShapes(tops: [.scalar])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .counted : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottoms = [binding.bottom(0), binding.bottom(1)]
     binding.backwardReads(bottoms: bottoms)
-    return Run(try labels(binding.bottomShapes), bottoms[0], bottoms[1], binding.top(0), norm)
+    return Run(try labels(binding.bottomShapes).of(bottoms[0]), bottoms[0], bottoms[1], binding.top(0), norm)
   }
 
   private final class Run: LossRun {

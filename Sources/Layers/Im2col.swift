@@ -10,6 +10,7 @@ import Tensors
 /// padding is 0. The fields are those of `convolution_param`.
 package struct Im2col: Layer {
   package static let type = "Im2col"
+  package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -20,6 +21,13 @@ package struct Im2col: Layer {
     self.fields = fields
     window = try WindowFields(fields)
     try window.refuseForks(isTransposed: false)
+    let param = fields.parameter.convolutionParam
+    for (isGiven, name) in [
+      (param.hasNumOutput, "num_output"), (param.hasBiasTerm, "bias_term"), (param.hasGroup, "group"),
+      (param.hasWeightFiller, "weight_filler"), (param.hasBiasFiller, "bias_filler"),
+    ] {
+      try fields.refuse(isGiven, "convolution_param.\(name)", "an Im2col layer has no weights; leave it out")
+    }
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {

@@ -13,6 +13,7 @@ import Tensors
 /// SoftmaxWithLoss. Labels and H take no gradient.
 package struct InfogainLoss: Layer {
   package static let type = "InfogainLoss"
+  package static let parameterFields: [String]? = ["infogain_loss_param", "loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 2...3
   package static let topCount = 1...2
@@ -25,6 +26,9 @@ package struct InfogainLoss: Layer {
     self.fields = fields
     param = fields.parameter.infogainLossParam
     normalization = try LossNormalization(fields, default: .valid)
+    guard fields.parameter.bottom.count < 3 || !param.hasSource else {
+      throw fields.fault("the matrix is given twice, as a third bottom and as source", at: "infogain_loss_param.source")
+    }
     guard fields.parameter.bottom.count == 3 || param.hasSource else {
       throw fields.fault(
         "the matrix is missing; give it as a third bottom or as source, a .binaryproto", at: "infogain_loss_param")
@@ -69,6 +73,10 @@ package struct InfogainLoss: Layer {
     throw fault ?? fields.fault("the matrix cannot be read", at: "infogain_loss_param.source")
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 && param.axis != 0 ? RowwiseBlobs(bottoms: [0, 1], tops: [1]) : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let labels = try labels(binding.bottomShapes)
     let op = try binding.engine.softmax(
@@ -79,7 +87,7 @@ package struct InfogainLoss: Layer {
     binding.backwardReads(bottoms: Array(bottoms.dropFirst()), tops: probabilities.map { [$0] } ?? [])
     let bytes = bottoms[0].count * MemoryLayout<Float>.stride
     return Run(
-      op, labels, bottoms, loss, probabilities: probabilities?.dataRegion ?? binding.workspace(bytes),
+      op, labels.of(bottoms[0]), bottoms, loss, probabilities: probabilities?.dataRegion ?? binding.workspace(bytes),
       matrix: bottoms.count == 3 ? [] : try readMatrix(classes: labels.classes),
       normalization: normalization)
   }
@@ -109,7 +117,8 @@ package struct InfogainLoss: Layer {
     }
 
     private var normalizer: Float {
-      normalization.divisor(labelled: labelledCount, positions: labels.outer * labels.inner, batch: labels.outer)
+      normalization.divisor(
+        labelled: labelledCount, positions: labels.liveOuter * labels.inner, batch: labels.liveOuter)
     }
 
     private func withMatrix(_ body: (UnsafePointer<Float>) throws -> Void) rethrows {

@@ -7,9 +7,12 @@ import Tensors
 /// A fully connected layer: top = bottom times weights + bias.
 ///
 /// The axes from `axis` on are flattened to K inputs, those before stay. Weights num_output x K (K x num_output with
-/// `transpose`), bias num_output.
+/// `transpose`), bias num_output. Of a fork for faces: `normalize` sets the weights of each output to length 1 in every
+/// pass (1e-6 is added to the square of the length); their gradient stays that of a plain product. Of
+/// another, `min_top_axes` gives the top axes of extent 1 until it has as many.
 package struct InnerProduct: Layer {
   package static let type = "InnerProduct"
+  package static let parameterFields: [String]? = ["inner_product_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -19,10 +22,6 @@ package struct InnerProduct: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.innerProductParam
-    let place = "inner_product_param."
-    try fields.refuse(param.normalize, place + "normalize", "the weights are used as they are")
-    try fields.refuse(param.hasMinTopAxes, place + "min_top_axes", "put a Reshape layer behind")
-    try fields.refuse(param.enableNoise, place + "enable_noise", "the weights are used as they are")
     guard param.numOutput > 0 else {
       throw fields.fault("num_output must be at least 1", at: "inner_product_param.num_output")
     }
@@ -38,10 +37,19 @@ package struct InnerProduct: Layer {
         name: "weights", shape: param.transpose ? [inputs, outputs] : [outputs, inputs], filler: param.weightFiller)
     ]
     if param.biasTerm { parameters.append(.init(name: "bias", shape: [outputs], filler: param.biasFiller)) }
-    return LayerShapes(tops: [Shape(Array(bottoms[0].dims[..<axis]) + [outputs])], parameters: parameters)
+    let top = Array(bottoms[0].dims[..<axis]) + [outputs]
+    let more = [Int](repeating: 1, count: max(0, min(Int(param.minTopAxes), 32) - top.count))
+    return LayerShapes(tops: [Shape(top + more)], parameters: parameters)
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true ? .all : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    for (isGiven, name) in [(param.enableNoise, "enable_noise"), (param.hasSigmaInit, "sigma_init")] {
+      try fields.refuse(isGiven, "inner_product_param.\(name)", "the weights are used as they are")
+    }
     let shape = binding.bottomShapes[0]
     let axis = try shape.canonicalAxis(Int(param.axis))
     let learns = binding.runsBackward && binding.learns.contains(true)
@@ -54,7 +62,8 @@ package struct InnerProduct: Layer {
     let top = binding.top(0)
     binding.backwardReads(bottoms: learns ? [bottom] : [])
     return Run(
-      op, bottom, top, binding.parameters, learns: learns, multiplyAdds: top.count * shape.count(axis...),
+      op, bottom, top, binding.parameters, normalization: param.normalize ? (param.transpose, binding.engine) : nil,
+      learns: learns, multiplyAdds: top.count * shape.count(axis...),
       scratch: binding.scratch(op.scratchByteCount))
   }
 
@@ -64,17 +73,20 @@ package struct InnerProduct: Layer {
     private let top: Blob
     private let weights: Parameter
     private let bias: Parameter?
+    /// Given when weights are set to length 1.
+    private let normalization: (isTransposed: Bool, engine: any Engine)?
     private let learns: Bool
     private let scratch: Region
     let multiplyAdds: (forward: Int, backward: Int)
 
     init(
-      _ op: any InnerProductOp, _ bottom: Blob, _ top: Blob, _ parameters: [Parameter], learns: Bool,
-      multiplyAdds: Int, scratch: Region
+      _ op: any InnerProductOp, _ bottom: Blob, _ top: Blob, _ parameters: [Parameter],
+      normalization: (isTransposed: Bool, engine: any Engine)?, learns: Bool, multiplyAdds: Int, scratch: Region
     ) {
       self.op = op
       self.bottom = bottom
       self.top = top
+      self.normalization = normalization
       self.learns = learns
       self.multiplyAdds = (multiplyAdds, multiplyAdds * ((learns ? 1 : 0) + (bottom.hasGradient ? 1 : 0)))
       self.scratch = scratch
@@ -85,6 +97,7 @@ package struct InnerProduct: Layer {
     var implementation: String { op.implementation }
 
     func forward() {
+      if let normalization { normalizeRows(of: weights, normalization.isTransposed, normalization.engine) }
       op.forward(bottom: bottom.data, weights: weights, bias: bias, top: top.values, scratch: scratch.pointer)
     }
 
@@ -103,16 +116,36 @@ package struct InnerProduct: Layer {
   package static let examples: [LayerExample] = [
     example("four axes flattened", [3, 2, 3, 2], "num_output: 5"),
     example("transposed", [4, 6], "num_output: 3 transpose: true"),
+    example("weights of length 1", [4, 6], "num_output: 3 normalize: true", checksGradient: false),
+    example("with more axes", [4, 6], "num_output: 3 min_top_axes: 4"),
     example("from axis 2", [2, 3, 5], "num_output: 4 axis: 2"),
     example("without bias", [1, 7], "num_output: 2 bias_term: false"),
   ]
 
-  private static func example(_ name: String, _ shape: Shape, _ param: String) -> LayerExample {
+  private static func example(
+    _ name: String, _ shape: Shape, _ param: String, checksGradient: Bool = true
+  ) -> LayerExample {
     LayerExample(
       name, inputs: [.normal(shape)],
       """
       layer { name: "ip" type: "InnerProduct" bottom: "in0" top: "ip" inner_product_param { \(param)
         weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" std: 0.5 } } }
-      """)
+      """, checksGradient: checksGradient)
   }
+}
+
+/// Sets each row of a matrix, or each column, to length 1.
+func normalizeRows(of weights: Parameter, _ isTransposed: Bool, _ engine: any Engine) {
+  let (rows, width) = (weights.shape[isTransposed ? 1 : 0], weights.shape[isTransposed ? 0 : 1])
+  let (rowStep, step) = isTransposed ? (1, rows) : (width, 1)
+  engine.parallel(rows, grain: max(1, 4096 / max(1, width))) { from, to in
+    for row in from..<to {
+      let values = weights.values + row * rowStep
+      var square: Float = 0
+      for i in 0..<width { square += values[i * step] * values[i * step] }
+      let factor = 1 / (square + 1e-6).squareRoot()
+      for i in 0..<width { values[i * step] *= factor }
+    }
+  }
+  weights.touch()
 }

@@ -7,6 +7,7 @@ import Tensors
 /// One `shape` for all tops or one for each. Each top keeps its values from pass to pass.
 package struct Input: Layer {
   package static let type = "Input"
+  package static let parameterFields: [String]? = ["input_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...Int.max

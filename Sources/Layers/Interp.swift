@@ -10,6 +10,7 @@ import Tensors
 /// (H - 1) / `shrink_factor` + 1, or H + (H - 1) (`zoom_factor` - 1), or the one after the other, or `height` x `width`.
 package struct Interp: Layer {
   package static let type = "Interp"
+  package static let parameterFields: [String]? = ["interp_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

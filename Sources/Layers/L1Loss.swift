@@ -8,6 +8,7 @@ import Tensors
 /// A NaN in the second bottom means 'not labelled' and counts for nothing; N then counts the records that have a label.
 package struct L1Loss: Layer {
   package static let type = "L1Loss"
+  package static let parameterFields: [String]? = []
   package static let role = LayerRole.loss
   package static let bottomCount = 2...2
   package static let topCount = 1...1
@@ -22,6 +23,8 @@ package struct L1Loss: Layer {
     }
     return LayerShapes(tops: [.scalar])
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .counted : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     DistanceRun(binding, cost: { abs($0) }, slope: { $0 > 0 ? 1 : $0 < 0 ? -1 : 0 })
@@ -39,24 +42,27 @@ package struct L1Loss: Layer {
 final class DistanceRun: LossRun {
   private let bottoms: [Blob]
   private let loss: Blob
+  /// Takes the cost of each position, summed over the channels: N x 1 x (positions).
+  private let costs: Blob?
   private let cost: (Float) -> Float
   private let slope: (Float) -> Float
-  private let divisor: ((_ labelledRecords: Int) -> Float)?
+  private let divisor: ((_ bottom: Shape) -> Float)?
   private(set) var labelledCount = 0
 
   init(
     _ binding: LayerBinding, cost: @escaping (Float) -> Float, slope: @escaping (Float) -> Float,
-    divisor: ((_ labelledRecords: Int) -> Float)? = nil
+    divisor: ((_ bottom: Shape) -> Float)? = nil, costs: Int? = nil
   ) {
     bottoms = binding.bottomShapes.indices.map { binding.bottom($0) }
     loss = binding.top(0)
+    self.costs = costs.map { binding.top($0) }
     self.cost = cost
     self.slope = slope
     self.divisor = divisor
     binding.backwardReads(bottoms: bottoms)
   }
 
-  private var normalizer: Float { divisor?(labelledCount) ?? Float(max(1, labelledCount)) }
+  private var normalizer: Float { divisor?(bottoms[0].liveShape) ?? Float(max(1, labelledCount)) }
 
   func forward() {
     let (a, b) = (bottoms[0].values, bottoms[1].values)
@@ -64,13 +70,17 @@ final class DistanceRun: LossRun {
     let outer = bottoms.count > 3 ? bottoms[3].values : nil
     let batch = max(1, bottoms[0].shape.extent(0))
     let width = bottoms[0].count / batch
+    let positions = max(1, bottoms[0].shape.extent(2) * bottoms[0].shape.extent(3))
+    costs?.values.update(repeating: 0, count: costs?.count ?? 0)
     labelledCount = 0
     var sum = 0.0
-    for record in 0..<batch {
+    for record in 0..<min(batch, bottoms[0].liveShape.extent(0)) {
       var isLabelled = false
       for i in (record * width)..<((record + 1) * width) where !b[i].isNaN {
         isLabelled = true
-        sum += Double((outer?[i] ?? 1) * cost((inner?[i] ?? 1) * (a[i] - b[i])))
+        let value = (outer?[i] ?? 1) * cost((inner?[i] ?? 1) * (a[i] - b[i]))
+        sum += Double(value)
+        if let costs { costs.values[record * positions + (i - record * width) % positions] += value }
       }
       if isLabelled { labelledCount += 1 }
     }
@@ -81,10 +91,11 @@ final class DistanceRun: LossRun {
     let (a, b) = (bottoms[0].values, bottoms[1].values)
     let inner = bottoms.count > 2 ? bottoms[2].values : nil
     let outer = bottoms.count > 3 ? bottoms[3].values : nil
-    let factor = loss.gradients[0] / normalizer
+    let factor = loss.hasGradient ? loss.gradients[0] / normalizer : 0
     for (bottom, sign) in zip(bottoms, [factor, -factor]) where bottom.hasGradient {
       let dx = bottom.gradients
-      for i in 0..<bottom.count {
+      (dx + bottom.liveCount).update(repeating: 0, count: bottom.count - bottom.liveCount)
+      for i in 0..<bottom.liveCount {
         let weight = inner?[i] ?? 1
         dx[i] = b[i].isNaN ? 0 : sign * (outer?[i] ?? 1) * weight * slope(weight * (a[i] - b[i]))
       }

@@ -12,6 +12,7 @@ import Tensors
 /// top = bottom / (1 + alpha * mean of squares)^beta.
 package struct LRN: Layer {
   package static let type = "LRN"
+  package static let parameterFields: [String]? = ["lrn_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -34,6 +35,8 @@ package struct LRN: Layer {
     }
     return LayerShapes(tops: bottoms)
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     param.normRegion == .withinChannel ? try bindWithin(binding) : try bindAcross(binding)

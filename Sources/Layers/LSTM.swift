@@ -15,6 +15,7 @@ import Tensors
 /// with 0. As in Caffe, gradients do not reach over the pass, nor through exposed states.
 package struct LSTM: Layer {
   package static let type = "LSTM"
+  package static let parameterFields: [String]? = ["recurrent_param"]
   package static let bottomCount = 2...5
   package static let topCount = 1...3
 

@@ -11,6 +11,7 @@ import Tensors
 /// c = mark s(x_f) c' + s(x_i) tanh(x_g), h = s(x_o) tanh(c), s the logistic function. The marks take no gradient.
 package struct LSTMUnit: Layer {
   package static let type = "LSTMUnit"
+  package static let parameterFields: [String]? = []
   package static let bottomCount = 3...3
   package static let topCount = 2...2
 

@@ -6,6 +6,7 @@ import Tensors
 /// top = log of (`shift` + `scale` * bottom) to the `base`; base -1, the default, stands for e.
 package struct Log: ElementwiseLayer {
   package static let type = "Log"
+  package static let parameterFields: [String]? = ["log_param"]
 
   private let scale: Float
   private let shift: Float

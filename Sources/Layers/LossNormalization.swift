@@ -8,7 +8,11 @@ struct LossNormalization: Sendable {
   private let fixed: Float
 
   /// - Throws: `badParameter` for a divisor that is not above 0, `unsupported` for the weights that some forks have here.
-  init(_ fields: LayerFields, default standard: LossParameter.NormalizationMode) throws {
+  ///
+  /// - Parameter weightsClasses: whether the layer honours `class_weighting`.
+  init(
+    _ fields: LayerFields, default standard: LossParameter.NormalizationMode, weightsClasses: Bool = false
+  ) throws {
     let param = fields.parameter.lossParam
     mode =
       param.hasNormalization
@@ -18,8 +22,22 @@ struct LossNormalization: Sendable {
       throw fields.fault("pre_fixed_normalizer must be above 0", at: "loss_param.pre_fixed_normalizer")
     }
     let weights = "classes are weighted equally; InfogainLoss with a diagonal matrix weights them"
-    try fields.refuse(param.weightByLabelFreqs, "loss_param.weight_by_label_freqs", weights)
-    try fields.refuse(!param.classWeighting.isEmpty, "loss_param.class_weighting", weights)
+    if weightsClasses {
+      guard param.weightByLabelFreqs != param.classWeighting.isEmpty else {
+        throw fields.fault(
+          "weight_by_label_freqs: true and class_weighting, one value for each class, go together",
+          at: param.weightByLabelFreqs ? "loss_param.weight_by_label_freqs" : "loss_param.class_weighting[0]")
+      }
+    } else {
+      try fields.refuse(param.weightByLabelFreqs, "loss_param.weight_by_label_freqs", weights)
+      try fields.refuse(!param.classWeighting.isEmpty, "loss_param.class_weighting", weights)
+    }
+    for (isGiven, name) in [
+      (param.hasGamma, "gamma"), (param.hasMaxEntropyWeight, "max_entropy_weight"), (param.hasMaxWeight, "max_weight"),
+      (param.hasMinWeight, "min_weight"),
+    ] {
+      try fields.refuse(isGiven, "loss_param.\(name)", weights)
+    }
     try fields.refuse(param.adaptiveWeighting, "loss_param.adaptive_weighting", weights)
     try fields.refuse(param.hasScale && param.scale != 1, "loss_param.scale", "give the layer's loss_weight")
   }

@@ -10,6 +10,7 @@ import Tensors
 /// are those of a whole record. The derivative leaves `eps` out, as Caffe's does.
 package struct MVN: Layer {
   package static let type = "MVN"
+  package static let parameterFields: [String]? = ["mvn_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

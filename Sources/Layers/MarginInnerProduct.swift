@@ -16,6 +16,7 @@ import Tensors
 /// divided by its length. A record whose label is NaN gets plain scores.
 package struct MarginInnerProduct: Layer {
   package static let type = "MarginInnerProduct"
+  package static let parameterFields: [String]? = ["margin_inner_product_param"]
   package static let bottomCount = 2...2
   package static let topCount = 1...2
 

@@ -12,11 +12,14 @@ import Tensors
 /// x M x 8 (image, class, instance, xmin, ymin, xmax, ymax, difficult; image -1 or NaN, or class NaN: no object).
 /// Locations and confidences take a gradient. Each object takes the default box that overlaps it most, and with
 /// `match_type: PER_PREDICTION` also all that overlap it by `overlap_threshold`. `mining_type: MAX_NEGATIVE` adds
-/// `neg_pos_ratio` negatives for each match, those of overlap below `neg_overlap` whose background costs most; NONE
-/// takes all. Costs: smooth L1 or L2 (half the square); softmax, or logistic over the classes. The sum is divided by the
+/// `neg_pos_ratio` negatives for each match, those of overlap below `neg_overlap` whose background costs most;
+/// HARD_EXAMPLE takes, of all boxes, the `sample_size` that cost most, and the other matches count for nothing; NONE takes
+/// all. `nms_param` leaves out mined boxes that overlap a harder one by more than its threshold, the predicted boxes or,
+/// with `use_prior_for_nms`, the default ones. Costs: smooth L1 or L2 (half the square); softmax, or logistic over the classes. The sum is divided by the
 /// matches (`normalization: VALID`, the default), N (BATCH_SIZE), N boxes (FULL) or not (NONE).
 package struct MultiBoxLoss: Layer {
   package static let type = "MultiBoxLoss"
+  package static let parameterFields: [String]? = ["multibox_loss_param", "loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 4...4
   package static let topCount = 1...1
@@ -32,10 +35,13 @@ package struct MultiBoxLoss: Layer {
     normalization = try LossNormalization(fields, default: .valid)
     code = try BoxCode(fields, param.codeType, usesVariance: true, at: "multibox_loss_param.code_type")
     let place = "multibox_loss_param."
+    try fields.refuse(
+      fields.parameter.lossParam.hasIgnoreLabel, "loss_param.ignore_label", "objects have their classes")
     try fields.refuse(!param.shareLocation, place + "share_location", "all classes share the locations")
     try fields.refuse(param.confLossType == .focalsoftmax, place + "conf_loss_type", "SOFTMAX and LOGISTIC are")
-    try fields.refuse(param.miningType == .hardExample, place + "mining_type", "MAX_NEGATIVE and NONE are")
-    try fields.refuse(param.hasNmsParam, place + "nms_param", "the hardest negatives are taken as they are")
+    guard param.miningType != .hardExample || param.sampleSize > 0 else {
+      throw fields.fault("sample_size must be at least 1", at: place + "sample_size")
+    }
     try fields.refuse(param.encodeVarianceInTarget, place + "encode_variance_in_target", "codes are over the variance")
     try fields.refuse(param.hasObjectnessScore, place + "objectness_score", "boxes are matched as in SSD")
     try fields.refuse(param.ignoreDifficultGt, place + "ignore_difficult_gt", "give use_difficult_gt: false")
@@ -118,7 +124,10 @@ package struct MultiBoxLoss: Layer {
       labelledCount = 0
       var sum = 0.0
       for image in 0..<images {
-        try matcher.match(image, bottoms, target + image * boxes)
+        try matcher.match(image, bottoms, target + image * boxes) { box, object in
+          let cost = confidenceCost(image, box, object)
+          return object >= 0 ? cost + locationCost(image, box, object) : cost
+        }
         for box in 0..<boxes {
           let object = Int(target[image * boxes + box])
           guard object != BoxMatcher.leftOut else { continue }
@@ -220,10 +229,18 @@ package struct MultiBoxLoss: Layer {
       "L2 and logistic, coded by centres",
       "mining_type: NONE loc_loss_type: L2 conf_loss_type: LOGISTIC code_type: CENTER_SIZE"),
     example("hard negatives", "mining_type: MAX_NEGATIVE neg_pos_ratio: 2", checksGradient: false),
+    example("hard examples", "mining_type: HARD_EXAMPLE sample_size: 3", checksGradient: false),
+    example(
+      "hard examples apart from each other",
+      "mining_type: HARD_EXAMPLE sample_size: 6 use_prior_for_nms: true nms_param { nms_threshold: 0.2 top_k: 7 }",
+      priors: "variance: 5", checksGradient: false),
+    example("a difficult object", "mining_type: NONE use_difficult_gt: true", difficult: 1),
   ]
 
   /// Two objects, of images 0 and 1 or both of image 0, and default boxes on a grid of 2 x 2.
-  private static func example(_ name: String, _ param: String, checksGradient: Bool = true) -> LayerExample {
+  private static func example(
+    _ name: String, _ param: String, priors: String = "", difficult: Float = 0, checksGradient: Bool = true
+  ) -> LayerExample {
     func column(_ top: String, _ value: Float) -> String {
       """
       layer { name: "\(top)" type: "DummyData" top: "\(top)"
@@ -231,7 +248,7 @@ package struct MultiBoxLoss: Layer {
 
       """
     }
-    let columns = [0, 1, 0, 0.1, 0.1, 0.5, 0.6, 0].enumerated().map { column("c\($0)", $1) }.joined()
+    let columns = [0, 2, 0, 0.1, 0.1, 0.5, 0.6, difficult].enumerated().map { column("c\($0)", $1) }.joined()
     let bottoms = (0..<8).map { #"bottom: "c\#($0)""# }.joined(separator: " ")
     return LayerExample(
       name, inputs: [.normal([2, 32]), .normal([2, 24])],
@@ -239,7 +256,7 @@ package struct MultiBoxLoss: Layer {
       \(columns)layer { name: "objects" type: "Concat" \(bottoms) top: "objects" concat_param { axis: 3 } }
       layer { name: "map" type: "DummyData" top: "map" dummy_data_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }
       layer { name: "priors" type: "PriorBox" bottom: "map" top: "priors"
-        prior_box_param { min_size: 20 max_size: 30 img_size: 40 } }
+        prior_box_param { min_size: 20 max_size: 30 img_size: 40 \(priors) } }
       layer { name: "loss" type: "MultiBoxLoss" bottom: "in0" bottom: "in1" bottom: "priors" bottom: "objects" top: "loss"
         multibox_loss_param { num_classes: 3 overlap_threshold: 0.3 \(param) } }
       """, checksGradient: checksGradient)

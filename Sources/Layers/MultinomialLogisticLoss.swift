@@ -12,6 +12,7 @@ import Tensors
 /// Records whose label is NaN count for nothing.
 package struct MultinomialLogisticLoss: Layer {
   package static let type = "MultinomialLogisticLoss"
+  package static let parameterFields: [String]? = []
   package static let role = LayerRole.loss
   package static let bottomCount = 2...2
   package static let topCount = 1...1
@@ -29,10 +30,12 @@ package struct MultinomialLogisticLoss: Layer {
     return LayerShapes(tops: [.scalar])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .counted : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottoms = [binding.bottom(0), binding.bottom(1)]
     binding.backwardReads(bottoms: bottoms)
-    return Run(try labels(binding.bottomShapes), bottoms[0], bottoms[1], binding.top(0))
+    return Run(try labels(binding.bottomShapes).of(bottoms[0]), bottoms[0], bottoms[1], binding.top(0))
   }
 
   private final class Run: LossRun {

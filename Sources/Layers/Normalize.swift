@@ -14,6 +14,7 @@ import Tensors
 /// (N x 1 x H x W), which take a gradient with `bp_norm`. As in SSD, the gradient takes a record's scales for equal.
 package struct Normalize: Layer {
   package static let type = "Normalize"
+  package static let parameterFields: [String]? = ["norm_param", "normalize_param", "softmax_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...2
 
@@ -24,11 +25,24 @@ package struct Normalize: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     isScaled = fields.parameter.hasNormParam
-    param = isScaled ? fields.parameter.normParam : fields.parameter.normalizeParam
+    var param = isScaled ? fields.parameter.normParam : fields.parameter.normalizeParam
+    let older = fields.parameter.softmaxParam
+    try fields.refuse(older.hasAxis, "softmax_param.axis", "vectors are normalised over the channels")
+    try fields.refuse(
+      older.hasNormalizeType && (isScaled || fields.parameter.hasNormalizeParam), "softmax_param.normalize_type",
+      "normalize_param or norm_param is given as well")
+    if older.hasNormalizeType { param.normalizeType = older.normalizeType }
+    self.param = param
     let name = isScaled ? "norm_param" : "normalize_param"
     try fields.refuse(!param.addEpsBeforeSqrt, "\(name).add_eps_before_sqrt", "eps is added to the sum of squares")
     try fields.refuse(param.hasFixScale, "\(name).fix_scale", "give lr_mult: 0 for a scale that does not learn")
     try fields.refuse(param.fixGradient, "\(name).fix_gradient", "the gradient is that of the function")
+    for (isGiven, field) in [
+      (param.hasAcrossSpatial, "across_spatial"), (param.hasChannelShared, "channel_shared"),
+      (param.hasScaleFiller, "scale_filler"), (param.hasEps, "eps"),
+    ] {
+      try fields.refuse(isGiven && !isScaled, "normalize_param.\(field)", "it is a field of norm_param")
+    }
     guard ["L1", "L2"].contains(param.normalizeType) else {
       throw fields.fault(
         "normalize_type must be L1 or L2; it is '\(param.normalizeType)'", at: "\(name).normalize_type")
@@ -54,6 +68,8 @@ package struct Normalize: Layer {
       filler: param.hasScaleFiller ? param.scaleFiller : one)
     return LayerShapes(tops: [bottom], parameters: [scale])
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let shape = binding.bottomShapes[0]
@@ -178,6 +194,14 @@ package struct Normalize: Layer {
   }
 
   package static let examples: [LayerExample] = [
+    LayerExample(
+      "the sum of magnitudes, in the older form", inputs: [.normalAway([3, 4], from: 0)],
+      """
+      layer { name: "n" type: "Normalize" bottom: "in0" top: "n" softmax_param { normalize_type: "L1" } }
+      """),
+    LayerExample(
+      "without parameters", inputs: [.normal([3, 4])],
+      #"layer { name: "n" type: "Normalize" bottom: "in0" top: "n" }"#),
     example(
       "positions, scale per channel", [2, 6, 2, 3],
       "norm_param { across_spatial: false channel_shared: false scale_filler { value: 3 } }"),

@@ -10,6 +10,7 @@ import Tensors
 /// `filler` says otherwise.
 package struct PReLU: Layer {
   package static let type = "PReLU"
+  package static let parameterFields: [String]? = ["prelu_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -37,6 +38,8 @@ package struct PReLU: Layer {
       name: "slopes", shape: try repetition(bottoms[0]).shape, filler: param.hasFiller ? param.filler : quarter)
     return LayerShapes(tops: bottoms, parameters: [slopes])
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottom = binding.bottom(0)

@@ -13,6 +13,7 @@ import Tensors
 /// is at least 0.1 wide and high; an empty cell gives 0. The regions take no gradient.
 package struct PSROIPooling: Layer {
   package static let type = "PSROIPooling"
+  package static let parameterFields: [String]? = ["psroi_pooling_param"]
   package static let bottomCount = 2...2
   package static let topCount = 1...1
 
@@ -22,8 +23,11 @@ package struct PSROIPooling: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.psroiPoolingParam
-    guard param.outputDim > 0, param.groupSize > 0, param.spatialScale > 0 else {
-      throw fields.fault("spatial_scale, output_dim and group_size must be given, above 0", at: "psroi_pooling_param")
+    guard param.outputDim > 0, param.groupSize > 0, param.spatialScale > 0, param.spatialScale < 1e3
+    else {
+      throw fields.fault(
+        "spatial_scale, output_dim and group_size must be given, above 0, and the scale below 1000",
+        at: "psroi_pooling_param")
     }
   }
 
@@ -39,6 +43,10 @@ package struct PSROIPooling: Layer {
         at: "psroi_pooling_param")
     }
     return LayerShapes(tops: [[regions.count, outputs, side, side]])
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 ? RowwiseBlobs(bottoms: [1]) : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

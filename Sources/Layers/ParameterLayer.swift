@@ -8,6 +8,7 @@ import Tensors
 /// a `filler` (or `blob_filler`) for it; without one it starts with 0.
 package struct ParameterLayer: Layer {
   package static let type = "Parameter"
+  package static let parameterFields: [String]? = ["parameter_param"]
   package static let bottomCount = 0...0
   package static let topCount = 1...1
 

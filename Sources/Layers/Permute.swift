@@ -7,6 +7,7 @@ import Tensors
 /// named follow in their order. Of SSD (Liu et al., ECCV 2016).
 package struct Permute: Layer {
   package static let type = "Permute"
+  package static let parameterFields: [String]? = ["permute_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

@@ -11,18 +11,47 @@ import Tensors
 /// plane. A window wholly outside the bottom gives 0, where Caffe gave -FLT_MAX.
 ///
 /// Of forks: `ceil_mode: false` rounds down; `pool: AVE_EXC_PAD` divides by the values that are not padding; `pad_l`,
-/// `pad_r`, `pad_t` and `pad_b` pad each side by itself, and no window is left out then.
+/// `pad_r`, `pad_t` and `pad_b` pad each side by itself, and no window is left out then; `kernel_shape` and `stride_shape`
+/// give a window of one to three axes.
 package struct Pooling: Layer {
   package static let type = "Pooling"
+  package static let parameterFields: [String]? = ["pooling_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...2
 
   private let fields: LayerFields
   private let param: PoolingParameter
+  /// Given in another way than by `param`.
+  private let window: Window?
+
+  /// A window, or the whole bottom where there is no kernel.
+  struct Window: Sendable {
+    var kernel: [Int]?
+    var stride: [Int]
+    var pad: [Int]
+    /// Behind the last element.
+    var padAfter: [Int]
+  }
+
+  /// A pooling whose window does not come from `pooling_param`.
+  init(_ fields: LayerFields, _ param: PoolingParameter, _ window: Window) {
+    self.fields = fields
+    self.param = param
+    self.window = window
+  }
 
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.poolingParam
+    window = try Pooling.shapedWindow(fields)
+    if window == nil { try checkPlaneWindow() }
+    try refuseForks()
+    guard fields.parameter.top.count == 1 || param.pool == .max else {
+      throw fields.fault("only MAX has a second top, the positions of the maxima", at: "top[1]")
+    }
+  }
+
+  private func checkPlaneWindow() throws {
     let hasPair = param.hasKernelH || param.hasKernelW
     if param.globalPooling {
       guard !param.hasKernelSize, !hasPair else {
@@ -43,19 +72,14 @@ package struct Pooling: Layer {
     guard param.pool != .stochastic || (param.pad == 0 && param.padH == 0 && param.padW == 0) else {
       throw fields.fault("pool: STOCHASTIC goes without padding", at: "pooling_param.pad")
     }
-    try refuseForks()
-    guard fields.parameter.top.count == 1 || param.pool == .max else {
-      throw fields.fault("only MAX has a second top, the positions of the maxima", at: "top[1]")
-    }
   }
 
   private func refuseForks() throws {
     let place = "pooling_param."
     try fields.refuse(param.padType != 0, place + "pad_type", "give pad_l, pad_r, pad_t and pad_b")
     try fields.refuse(param.pool == .aveTf, place + "pool", "MAX, AVE, AVE_EXC_PAD and STOCHASTIC are")
-    try fields.refuse(
-      param.hasKernelShape || param.hasStrideShape || param.hasKernelDepth || param.hasTemporalStride,
-      place + "kernel_shape", "windows have two axes")
+    try fields.refuse(param.hasKernelDepth, place + "kernel_depth", "give kernel_shape and stride_shape")
+    try fields.refuse(param.hasTemporalStride, place + "temporal_stride", "give kernel_shape and stride_shape")
     try fields.refuse(param.hasNormRegion, place + "norm_region", "it is no field of a pooling")
     try fields.refuse(
       padsSides && (param.hasPad || param.hasPadH || param.hasPadW), place + "pad_l",
@@ -64,6 +88,29 @@ package struct Pooling: Layer {
       param.pool == .ave && (param.padL != param.padR || param.padT != param.padB), place + "pad_l",
       "an average that counts padding needs it equal on both sides; AVE_EXC_PAD does not")
     try fields.refuse(padsSides && param.pool == .stochastic, place + "pad_l", "STOCHASTIC goes without padding")
+  }
+
+  /// Of `kernel_shape` and `stride_shape`.
+  private static func shapedWindow(_ fields: LayerFields) throws -> Window? {
+    let param = fields.parameter.poolingParam
+    guard param.hasKernelShape || param.hasStrideShape else { return nil }
+    let kernel = param.kernelShape.dim.map { Int($0) }
+    let stride = param.hasStrideShape ? param.strideShape.dim.map { Int($0) } : kernel.map { _ in 1 }
+    guard (1...3).contains(kernel.count), stride.count == kernel.count,
+      (kernel + stride).allSatisfy({ $0 > 0 && $0 <= Int32.max })
+    else {
+      throw fields.fault(
+        "kernel_shape and stride_shape need one to three extents from 1 on, as many each",
+        at: "pooling_param.kernel_shape")
+    }
+    guard !param.hasKernelSize, !param.hasKernelH, !param.hasKernelW, !param.hasStride, !param.hasStrideH,
+      !param.hasStrideW, !param.hasPadH, !param.hasPadW, !param.hasPadL, !param.hasPadR, !param.hasPadT, !param.hasPadB,
+      !param.globalPooling, param.pool != .stochastic
+    else {
+      throw fields.fault("kernel_shape goes with stride_shape and pad alone, and with MAX and AVE", at: "pooling_param")
+    }
+    let pad = kernel.map { _ in Int(param.pad) }
+    return Window(kernel: kernel, stride: stride, pad: pad, padAfter: pad)
   }
 
   private var padsSides: Bool { param.padL != 0 || param.padR != 0 || param.padT != 0 || param.padB != 0 }
@@ -78,59 +125,70 @@ package struct Pooling: Layer {
     return LayerShapes(tops: fields.parameter.top.map { _ in top })
   }
 
-  private func description(of bottom: Shape) throws -> PoolingDescription {
-    guard bottom.rank == 4 else {
-      throw fields.fault(.badShape, "needs a bottom of 4 axes (N x C x H x W), but it is \(bottom)")
-    }
-    let extents = [bottom[2], bottom[3]]
-    let kernel =
-      param.globalPooling
-      ? extents
-      : param.hasKernelSize
-        ? [Int(param.kernelSize), Int(param.kernelSize)] : [Int(param.kernelH), Int(param.kernelW)]
-    let stride =
-      param.globalPooling
-      ? [1, 1] : param.hasStrideH ? [Int(param.strideH), Int(param.strideW)] : [Int(param.stride), Int(param.stride)]
+  /// Of `param`, for two axes.
+  private var planeWindow: Window {
+    if param.globalPooling { return Window(stride: [1, 1], pad: [0, 0], padAfter: [0, 0]) }
     let pad =
-      param.globalPooling
-      ? [0, 0]
-      : padsSides
-        ? [Int(param.padT), Int(param.padL)]
-        : param.hasPadH || param.hasPadW ? [Int(param.padH), Int(param.padW)] : [Int(param.pad), Int(param.pad)]
-    let after = padsSides ? [Int(param.padB), Int(param.padR)] : pad
-    let padded = (0...1).map { extents[$0] + pad[$0] + after[$0] }
-    for axis in 0...1 {
+      padsSides
+      ? [Int(param.padT), Int(param.padL)]
+      : param.hasPadH || param.hasPadW ? [Int(param.padH), Int(param.padW)] : [Int(param.pad), Int(param.pad)]
+    return Window(
+      kernel: param.hasKernelSize
+        ? [Int(param.kernelSize), Int(param.kernelSize)] : [Int(param.kernelH), Int(param.kernelW)],
+      stride: param.hasStrideH
+        ? [Int(param.strideH), Int(param.strideW)] : [Int(param.stride), Int(param.stride)], pad: pad,
+      padAfter: padsSides ? [Int(param.padB), Int(param.padR)] : pad)
+  }
+
+  private func description(of bottom: Shape) throws -> PoolingDescription {
+    let window = window ?? planeWindow
+    guard bottom.rank == 2 + window.stride.count else {
+      throw fields.fault(
+        .badShape,
+        "needs a bottom of \(2 + window.stride.count) axes (N x C x \(window.stride.count == 2 ? "H x W" : "…")), "
+          + "but it is \(bottom)")
+    }
+    let extents = Array(bottom.dims[2...])
+    let kernel = window.kernel ?? extents
+    let (stride, pad, after) = (window.stride, window.pad, window.padAfter)
+    let padded = extents.indices.map { extents[$0] + pad[$0] + after[$0] }
+    for axis in extents.indices {
       guard kernel[axis] > 0, stride[axis] > 0 else {
         throw fields.fault("kernel and stride must be at least 1", at: "pooling_param")
       }
       guard pad[axis] < kernel[axis] else {
         throw fields.fault("pad \(pad[axis]) must be smaller than the kernel \(kernel[axis])", at: "pooling_param.pad")
       }
-      guard padded[axis] >= kernel[axis] else {
-        throw fields.fault(
-          .badShape, "kernel \(Shape(kernel)) is larger than its padded input \(Shape(padded))",
-          at: "pooling_param.kernel_size")
-      }
+    }
+    let topExtents =
+      padsSides
+      ? Pooling.topExtents(padded, kernel: kernel, stride: stride, pad: extents.map { _ in 0 }, mode: roundMode)
+      : Pooling.topExtents(extents, kernel: kernel, stride: stride, pad: pad, mode: roundMode)
+    guard topExtents.allSatisfy({ $0 > 0 }) else {
+      throw fields.fault(
+        .badShape, "kernel \(Shape(kernel)) is larger than its padded input \(Shape(padded))",
+        at: "pooling_param.kernel_size")
     }
     return PoolingDescription(
       method: param.pool == .max ? .max : .average, batch: bottom[0], channels: bottom[1], bottomExtents: extents,
-      topExtents: padsSides
-        ? Pooling.topExtents(padded, kernel: kernel, stride: stride, pad: [0, 0], mode: roundMode)
-        : Pooling.topExtents(extents, kernel: kernel, stride: stride, pad: pad, mode: roundMode),
+      topExtents: topExtents,
       kernel: kernel, stride: stride, pad: pad, excludesPadding: param.pool == .aveExcPad)
   }
 
-  /// The number of windows on each axis.
+  /// The number of windows on each axis; 0 or less where the kernel does not fit. Rounded up, a first window may be cut at
+  /// the end.
   static func topExtents(
     _ extents: [Int], kernel: [Int], stride: [Int], pad: [Int], mode: PoolingParameter.RoundMode
   ) -> [Int] {
     extents.indices.map { axis in
       let span = extents[axis] + 2 * pad[axis] - kernel[axis]
-      var count = (mode == .ceil ? (span + stride[axis] - 1) / stride[axis] : span / stride[axis]) + 1
-      if pad != [0, 0], (count - 1) * stride[axis] >= extents[axis] + pad[axis] { count -= 1 }
+      var count = Int((Double(span) / Double(stride[axis])).rounded(mode == .ceil ? .up : .down)) + 1
+      if pad.contains(where: { $0 != 0 }), (count - 1) * stride[axis] >= extents[axis] + pad[axis] { count -= 1 }
       return count
     }
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     var description = try description(of: binding.bottomShapes[0])
@@ -189,6 +247,8 @@ package struct Pooling: Layer {
   package static let examples: [LayerExample] = [
     example("max 2/2", [2, 3, 6, 6], "pool: MAX kernel_size: 2 stride: 2"),
     example("max 3/2, last window cut", [2, 2, 6, 8], "pool: MAX kernel_size: 3 stride: 2"),
+    example("kernel larger than the input, cut", [1, 2, 2, 2], "pool: MAX kernel_size: 3 stride: 2"),
+    example("average, kernel larger than the input", [1, 2, 2, 3], "pool: AVE kernel_size: 4 stride: 3"),
     example("max with padding", [1, 16, 5, 5], "pool: MAX kernel_size: 3 stride: 1 pad: 1"),
     example("max, stride larger than the kernel", [1, 2, 7, 7], "pool: MAX kernel_size: 2 stride: 3"),
     example("average 3/2, last window cut", [2, 2, 6, 8], "pool: AVE kernel_size: 3 stride: 2"),
@@ -198,6 +258,10 @@ package struct Pooling: Layer {
     example("sides padded unequally", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 pad_r: 1 pad_b: 1"),
     example("average without padding", [2, 2, 6, 6], "pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad_l: 1 pad_t: 1"),
     example("rounded down", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 round_mode: FLOOR"),
+    example(
+      "three axes", [1, 2, 4, 5, 5],
+      "pool: MAX kernel_shape { dim: 2 dim: 3 dim: 3 } stride_shape { dim: 2 dim: 1 dim: 2 }"),
+    example("one axis, averaged", [2, 3, 7], "pool: AVE kernel_shape { dim: 3 } pad: 1"),
     LayerExample(
       "max with its positions", inputs: [.distinct([2, 2, 4, 4])],
       """

@@ -8,6 +8,7 @@ import Tensors
 /// The derivative is scale * power * (shift + scale * bottom)^(power - 1), also at 0, where Caffe divides 0 by 0.
 package struct Power: ElementwiseLayer {
   package static let type = "Power"
+  package static let parameterFields: [String]? = ["power_param"]
 
   private let power: Float
   private let scale: Float

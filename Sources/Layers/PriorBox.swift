@@ -14,6 +14,7 @@ import Tensors
 /// boxes at its border; `variance` is one value (0.1 at first) or four.
 package struct PriorBox: Layer {
   package static let type = "PriorBox"
+  package static let parameterFields: [String]? = ["prior_box_param"]
   package static let bottomCount = 1...2
   package static let topCount = 1...1
 

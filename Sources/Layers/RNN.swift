@@ -14,6 +14,7 @@ import Tensors
 /// input, W_h, W_o (num_output x num_output), b_o. What is said of states and gradients at LSTM holds here.
 package struct RNN: Layer {
   package static let type = "RNN"
+  package static let parameterFields: [String]? = ["recurrent_param"]
   package static let bottomCount = 2...4
   package static let topCount = 1...2
 

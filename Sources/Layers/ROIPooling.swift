@@ -9,9 +9,11 @@ import Tensors
 ///
 /// Bottoms: N x C x H x W, regions R x 5 (image, x1, y1, x2, y2 in pixels of the input). Top R x C x `pooled_h` x
 /// `pooled_w`. The corners times `spatial_scale`, rounded, bound the region, both included; cells are rounded outwards
-/// and cut at the border; an empty one gives 0. The regions take no gradient.
+/// and cut at the border; an empty one gives 0. The regions take no gradient. Of the fork of MS-CNN: a region is made larger
+/// by `pad_ratio` of its size on each side.
 package struct ROIPooling: Layer {
   package static let type = "ROIPooling"
+  package static let parameterFields: [String]? = ["roi_pooling_param"]
   package static let bottomCount = 2...2
   package static let topCount = 1...1
 
@@ -21,11 +23,13 @@ package struct ROIPooling: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.roiPoolingParam
-    try fields.refuse(param.padRatio != 0, "roi_pooling_param.pad_ratio", "regions are pooled without context")
     try fields.refuse(
       !param.pooledSize.isEmpty, "roi_pooling_param.pooled_size", "give pooled_h and pooled_w, for two axes")
     guard param.pooledH > 0, param.pooledW > 0 else {
       throw fields.fault("pooled_h and pooled_w must be at least 1", at: "roi_pooling_param")
+    }
+    guard abs(param.spatialScale) < 1e3, abs(param.padRatio) < 1e3 else {
+      throw fields.fault("spatial_scale and pad_ratio must be below 1000", at: "roi_pooling_param")
     }
   }
 
@@ -36,6 +40,10 @@ package struct ROIPooling: Layer {
     return LayerShapes(tops: [[regions.count, bottoms[0][1], Int(param.pooledH), Int(param.pooledW)]])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 ? RowwiseBlobs(bottoms: [1]) : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let regions = try RegionBoxes(fields, boxes: binding.bottomShapes[1], bottom: binding.bottomShapes[0])
     let bottom = binding.bottom(0)
@@ -43,7 +51,7 @@ package struct ROIPooling: Layer {
     let top = binding.top(0)
     binding.backwardReads(bottoms: [boxes])
     return Run(
-      binding.engine, regions, bottom, boxes, top, scale: param.spatialScale,
+      binding.engine, regions, bottom, boxes, top, scale: param.spatialScale, padding: param.padRatio,
       positions: binding.workspace(top.count * MemoryLayout<Int32>.stride))
   }
 
@@ -54,11 +62,13 @@ package struct ROIPooling: Layer {
     private let boxes: Blob
     private let top: Blob
     private let scale: Float
+    private let padding: Float
     /// Where in its plane each maximum is (Int32), -1 for an empty cell.
     private let positions: Region
 
     init(
       _ engine: any Engine, _ regions: RegionBoxes, _ bottom: Blob, _ boxes: Blob, _ top: Blob, scale: Float,
+      padding: Float,
       positions: Region
     ) {
       self.engine = engine
@@ -67,6 +77,7 @@ package struct ROIPooling: Layer {
       self.boxes = boxes
       self.top = top
       self.scale = scale
+      self.padding = padding
       self.positions = positions
     }
 
@@ -74,11 +85,13 @@ package struct ROIPooling: Layer {
       for region in 0..<regions.count {
         let image = try regions.image(boxes.values, region)
         let box = boxes.values + 5 * region
-        let left = Int(roundf(box[1] * scale))
-        let upper = Int(roundf(box[2] * scale))
+        let (padX, padY) = ((box[3] - box[1] + 1) * padding, (box[4] - box[2] + 1) * padding)
+        let left = Int(roundf((box[1] - padX) * scale))
+        let upper = Int(roundf((box[2] - padY) * scale))
         pool(
-          region, image: image, left: left, upper: upper, width: max(1, Int(roundf(box[3] * scale)) - left + 1),
-          height: max(1, Int(roundf(box[4] * scale)) - upper + 1))
+          region, image: image, left: left, upper: upper,
+          width: max(1, Int(roundf((box[3] + padX) * scale)) - left + 1),
+          height: max(1, Int(roundf((box[4] + padY) * scale)) - upper + 1))
       }
     }
 
@@ -88,7 +101,8 @@ package struct ROIPooling: Layer {
       let cellHeight = Float(height) / Float(rows)
       let cellWidth = Float(width) / Float(columns)
       let position = positions.pointer.assumingMemoryBound(to: Int32.self)
-      engine.parallel(channels, grain: max(1, 4096 / max(1, width * height))) { [bottom, top] from, to in
+      let work = max(1, min(width, planeWidth) * min(height, planeHeight))
+      engine.parallel(channels, grain: max(1, 4096 / work)) { [bottom, top] from, to in
         for c in from..<to {
           let plane = bottom.values + (image * channels + c) * planeHeight * planeWidth
           for cell in 0..<(rows * columns) {
@@ -134,6 +148,12 @@ package struct ROIPooling: Layer {
       """
       layer { name: "r" type: "ROIPooling" bottom: "in0" bottom: "in1" top: "r"
         roi_pooling_param { pooled_h: 3 pooled_w: 2 spatial_scale: 3 } }
-      """)
+      """),
+    LayerExample(
+      "with context", inputs: [.distinct([2, 3, 6, 7]), .labels([4, 5], classes: 2)],
+      """
+      layer { name: "r" type: "ROIPooling" bottom: "in0" bottom: "in1" top: "r"
+        roi_pooling_param { pooled_h: 2 pooled_w: 2 spatial_scale: 2 pad_ratio: 0.4 } }
+      """),
   ]
 }

@@ -7,6 +7,7 @@ import Tensors
 /// at most 6, as the layer ReLU6 does.
 package struct ReLU: Layer {
   package static let type = "ReLU"
+  package static let parameterFields: [String]? = ["relu_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -27,6 +28,8 @@ package struct ReLU: Layer {
   var isPlain: Bool { slope == 0 && clipped == nil }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: bottoms) }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     if let clipped { return try clipped.bind(binding) }

@@ -8,6 +8,7 @@ import Tensors
 /// Top: the bottom's axes before `axis`; one value for axis 0.
 package struct Reduction: Layer {
   package static let type = "Reduction"
+  package static let parameterFields: [String]? = ["reduction_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

@@ -11,6 +11,7 @@ import Tensors
 /// C must therefore be a multiple of s^2 either way.
 package struct Reorg: Layer {
   package static let type = "Reorg"
+  package static let parameterFields: [String]? = ["reorg_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

@@ -9,6 +9,7 @@ import Tensors
 /// means behind the last axis; `num_axes` -1 means all the rest.
 package struct Reshape: Layer {
   package static let type = "Reshape"
+  package static let parameterFields: [String]? = ["reshape_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -73,6 +74,12 @@ package struct Reshape: Layer {
         at: "reshape_param.shape")
     }
     return LayerShapes(tops: [top])
+  }
+
+  /// The extents up to the axis stay.
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    let top = try? shapes(of: bottoms).tops[0]
+    return top.map { $0.rank > axis && $0.dims[...axis] == bottoms[0].dims[...axis] } == true ? .all : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

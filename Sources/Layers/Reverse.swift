@@ -6,6 +6,7 @@ import Tensors
 /// The bottom back to front along `axis` (0 unless given; some forks take several).
 package struct Reverse: Layer {
   package static let type = "Reverse"
+  package static let parameterFields: [String]? = ["reverse_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

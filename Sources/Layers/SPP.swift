@@ -11,6 +11,7 @@ import Tensors
 /// Top N x (C times the windows of all levels), or N x C x 1 x 1 when `pyramid_height` is 1.
 package struct SPP: Layer {
   package static let type = "SPP"
+  package static let parameterFields: [String]? = ["spp_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

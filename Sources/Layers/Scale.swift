@@ -10,6 +10,7 @@ import Tensors
 /// bottom, whose shape then says how many axes it covers. `bias_term` adds a bias of the scale's shape.
 package struct Scale: AbsorbingLayer, ChannelAffine {
   package static let type = "Scale"
+  package static let parameterFields: [String]? = ["scale_param"]
   package static let bottomCount = 1...2
   package static let topCount = 1...1
 
@@ -59,6 +60,11 @@ package struct Scale: AbsorbingLayer, ChannelAffine {
       let rectifier = first.definition as? ReLU, rectifier.isPlain
     else { return 0 }
     return 1
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true
+      ? RowwiseBlobs(bottoms: [0]) : bottoms.count == 2 && bottoms[1].rank > 0 ? .all : nil
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

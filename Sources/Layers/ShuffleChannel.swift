@@ -7,6 +7,7 @@ import Tensors
 /// becomes channel i group + g.
 package struct ShuffleChannel: Layer {
   package static let type = "ShuffleChannel"
+  package static let parameterFields: [String]? = ["shuffle_channel_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

@@ -5,6 +5,7 @@ import Tensors
 /// top = 1 / (1 + e^-bottom).
 package struct Sigmoid: ElementwiseLayer {
   package static let type = "Sigmoid"
+  package static let parameterFields: [String]? = ["sigmoid_param"]
 
   package init(_ fields: LayerFields) throws {}
 

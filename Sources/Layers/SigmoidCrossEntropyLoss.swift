@@ -13,6 +13,7 @@ import Tensors
 /// is a larger loss than a softmax's. Values whose target is NaN or `ignore_label` count for nothing.
 package struct SigmoidCrossEntropyLoss: Layer {
   package static let type = "SigmoidCrossEntropyLoss"
+  package static let parameterFields: [String]? = ["loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 2...2
   package static let topCount = 1...1
@@ -35,6 +36,8 @@ package struct SigmoidCrossEntropyLoss: Layer {
     }
     return LayerShapes(tops: [.scalar])
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .counted : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottoms = [binding.bottom(0), binding.bottom(1)]
@@ -67,7 +70,7 @@ package struct SigmoidCrossEntropyLoss: Layer {
     }
 
     private var normalizer: Float {
-      normalization.divisor(labelled: labelledCount, positions: scores.count, batch: scores.shape.extent(0))
+      normalization.divisor(labelled: labelledCount, positions: scores.liveCount, batch: scores.liveShape.extent(0))
     }
 
     /// The target is cut to a whole number before it is compared, as in Caffe.
@@ -83,7 +86,7 @@ package struct SigmoidCrossEntropyLoss: Layer {
       let (x, t) = (scores.values, targets.values)
       var sum = 0.0
       labelledCount = 0
-      for i in 0..<scores.count where counts(t[i]) {
+      for i in 0..<scores.liveCount where counts(t[i]) {
         labelledCount += 1
         sum += Double((x[i] > 0 ? x[i] : 0) - x[i] * t[i] + logf(1 + expf(-abs(x[i]))))
       }
@@ -93,7 +96,9 @@ package struct SigmoidCrossEntropyLoss: Layer {
     func backward() {
       let (x, t, dx) = (scores.values, targets.values, scores.gradients)
       let factor = loss.gradients[0] / normalizer
-      engine.parallel(scores.count, grain: 2048) { from, to in
+      let live = scores.liveCount
+      (dx + live).update(repeating: 0, count: scores.count - live)
+      engine.parallel(live, grain: 2048) { from, to in
         for i in from..<to { dx[i] = counts(t[i]) ? factor * (1 / (1 + expf(-x[i])) - t[i]) : 0 }
       }
     }

@@ -8,6 +8,7 @@ import Tensors
 /// How one label vector becomes a label blob for each task: N x 5 with slice points 1 2 3 4 gives five blobs N x 1.
 package struct Slice: Layer {
   package static let type = "Slice"
+  package static let parameterFields: [String]? = ["slice_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...Int.max
 
@@ -64,6 +65,10 @@ package struct Slice: Layer {
       start = end
     }
     return LayerShapes(tops: shapes)
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? self.axis(bottoms[0])) == axis ? nil : .all
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

@@ -14,6 +14,7 @@ import Tensors
 /// inside weights, which matters only where these are neither 0 nor 1.
 package struct SmoothL1Loss: Layer {
   package static let type = "SmoothL1Loss"
+  package static let parameterFields: [String]? = ["smooth_l1_loss_param", "loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 2...4
   package static let topCount = 1...1
@@ -21,10 +22,17 @@ package struct SmoothL1Loss: Layer {
   private let fields: LayerFields
   private let square: Float
   private let normalization: LossNormalization
+  /// Whether the sum is divided as `normalization` says though it is not given.
+  private let dividesByPositions: Bool
 
-  package init(_ fields: LayerFields) throws {
+  package init(_ fields: LayerFields) throws { try self.init(fields, dividesByPositions: false) }
+
+  init(_ fields: LayerFields, dividesByPositions: Bool) throws {
     self.fields = fields
+    self.dividesByPositions = dividesByPositions
     normalization = try LossNormalization(fields, default: .valid)
+    try fields.refuse(
+      fields.parameter.lossParam.hasIgnoreLabel, "loss_param.ignore_label", "mark values without a target with NaN")
     try fields.refuse(!fields.parameter.smoothL1LossParam.abssum, "smooth_l1_loss_param.abssum", "the cost is added up")
     let sigma = fields.parameter.smoothL1LossParam.sigma
     square = sigma * sigma
@@ -40,7 +48,12 @@ package struct SmoothL1Loss: Layer {
     return LayerShapes(tops: [.scalar])
   }
 
-  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .counted : nil }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun { bind(binding, costs: nil) }
+
+  /// - Parameter costs: the top that takes each position's cost.
+  func bind(_ binding: LayerBinding, costs: Int?) -> any LayerRun {
     let square = square
     return DistanceRun(
       binding,
@@ -49,21 +62,27 @@ package struct SmoothL1Loss: Layer {
         return magnitude < 1 / square ? 0.5 * d * d * square : magnitude - 0.5 / square
       },
       slope: { d in abs(d) < 1 / square ? d * square : d > 0 ? 1 : d < 0 ? -1 : d },
-      divisor: divisor(binding.bottomShapes[0]))
+      divisor: divisor, costs: costs)
   }
 
-  private func divisor(_ shape: Shape) -> ((Int) -> Float)? {
+  private var divisor: ((Shape) -> Float)? {
     let param = fields.parameter.lossParam
-    guard param.hasNormalization || param.hasNormalize else { return nil }
-    let positions = shape.extent(0) * shape.extent(2) * shape.extent(3)
-    let divisor = normalization.divisor(labelled: positions, positions: positions, batch: shape.extent(0))
-    return { _ in divisor }
+    guard param.hasNormalization || param.hasNormalize || dividesByPositions else { return nil }
+    return { [normalization] shape in
+      let positions = shape.extent(0) * shape.extent(2) * shape.extent(3)
+      return normalization.divisor(labelled: positions, positions: positions, batch: shape.extent(0))
+    }
   }
 
   package static let examples: [LayerExample] = [
     example("plain", 2, "loss_weight: 2"),
     example("with sigma", 2, "smooth_l1_loss_param { sigma: 3 }"),
     example("with weights", 3, ""),
+    LayerExample(
+      "positions", inputs: [.normal([3, 2, 2, 2]), .normal([3, 2, 2, 2])],
+      """
+      layer { name: "loss" type: "SmoothL1Loss" bottom: "in0" bottom: "in1" top: "loss" loss_param { normalize: true } }
+      """),
     example("inside and outside weights", 4, "loss_param { normalization: BATCH_SIZE }"),
   ]
 

@@ -6,6 +6,7 @@ import Tensors
 /// exp(x) / sum of exp(x) along `axis`, computed after the maximum is taken off.
 package struct Softmax: Layer {
   package static let type = "Softmax"
+  package static let parameterFields: [String]? = ["softmax_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 
@@ -19,6 +20,10 @@ package struct Softmax: Layer {
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     _ = try bottoms[0].canonicalAxis(axis)
     return LayerShapes(tops: bottoms)
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(self.axis)) == axis ? nil : .all
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

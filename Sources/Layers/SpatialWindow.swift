@@ -16,13 +16,14 @@ struct SpatialWindow: Sendable {
   var reach: [Int] { zip(kernel, dilation).map { ($0 - 1) * $1 + 1 } }
 }
 
-/// How a `convolution_param` gives the window: once for all axes, once per axis, or as `_h` and `_w` for two axes.
+/// How a `convolution_param` gives the window: once for all axes, once per axis, or as `_h` and `_w` for two axes; in a
+/// fork, as `kernel_shape`, `stride_shape` and `pad_shape`.
 struct WindowFields: Sendable {
   private let param: ConvolutionParameter
   private let fields: LayerFields
 
   init(_ fields: LayerFields) throws {
-    param = fields.parameter.convolutionParam
+    param = try WindowFields.withShapes(fields)
     self.fields = fields
     func refuseBoth(_ list: [UInt32], _ pair: Bool, _ name: String, _ short: String) throws {
       if !list.isEmpty, pair {
@@ -41,18 +42,43 @@ struct WindowFields: Sendable {
     }
   }
 
+  /// `kernel_shape`, `stride_shape` and `pad_shape` as the lists that they stand for.
+  private static func withShapes(_ fields: LayerFields) throws -> ConvolutionParameter {
+    var param = fields.parameter.convolutionParam
+    func list(_ shape: BlobShape, _ name: String, _ others: Bool) throws -> [UInt32] {
+      let place = "convolution_param.\(name)_shape"
+      guard !others else { throw fields.fault("give either \(name)_shape or the other fields of its kind", at: place) }
+      return try shape.dim.map {
+        guard $0 >= 0, $0 <= Int32.max else { throw fields.fault("a window cannot have extent \($0)", at: place) }
+        return UInt32($0)
+      }
+    }
+    if param.hasKernelShape {
+      param.kernelSize = try list(
+        param.kernelShape, "kernel", !param.kernelSize.isEmpty || param.hasKernelH || param.hasKernelW)
+    }
+    if param.hasStrideShape {
+      param.stride = try list(
+        param.strideShape, "stride", !param.stride.isEmpty || param.hasStrideH || param.hasStrideW)
+    }
+    if param.hasPadShape {
+      param.pad = try list(param.padShape, "pad", !param.pad.isEmpty || param.hasPadH || param.hasPadW)
+    }
+    return param
+  }
+
   private var padsSides: Bool { param.padL != 0 || param.padR != 0 || param.padT != 0 || param.padB != 0 }
 
   /// Refuses the fields of forks that would change the result.
   func refuseForks(isTransposed: Bool) throws {
     let place = "convolution_param."
     try fields.refuse(param.padType != 0, place + "pad_type", "give pad_l, pad_r, pad_t and pad_b")
-    try fields.refuse(
-      param.hasKernelShape || param.hasStrideShape || param.hasPadShape, place + "kernel_shape",
-      "give kernel_size, stride and pad once for each axis")
-    try fields.refuse(
-      param.hasKernelDepth || param.temporalPad != 0 || param.temporalStride != 1, place + "kernel_depth",
-      "give kernel_size, stride and pad once for each axis")
+    for (isGiven, name) in [
+      (param.hasKernelDepth, "kernel_depth"), (param.temporalPad != 0, "temporal_pad"),
+      (param.temporalStride != 1, "temporal_stride"),
+    ] {
+      try fields.refuse(isGiven, place + name, "give kernel_size, stride and pad once for each axis")
+    }
     try fields.refuse(param.fuseType != .unfused, place + "fuse_type", "a convolution does nothing else")
     try fields.refuse(
       padsSides && (!param.pad.isEmpty || param.hasPadH || param.hasPadW), place + "pad_l",

@@ -8,6 +8,7 @@ import Tensors
 /// Nets do without it: several layers may read one blob.
 package struct Split: Layer {
   package static let type = "Split"
+  package static let parameterFields: [String]? = []
   package static let bottomCount = 1...1
   package static let topCount = 1...Int.max
 
@@ -18,6 +19,8 @@ package struct Split: Layer {
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     LayerShapes(tops: fields.parameter.top.map { _ in bottoms[0] })
   }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottom = binding.bottom(0)

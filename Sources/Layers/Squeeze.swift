@@ -6,6 +6,7 @@ import Tensors
 /// The same values without the named axes, which must be of extent 1; without any named, without all such axes.
 package struct Squeeze: Layer {
   package static let type = "Squeeze"
+  package static let parameterFields: [String]? = ["squeeze_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

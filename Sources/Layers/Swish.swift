@@ -5,6 +5,7 @@ import Tensors
 /// top = bottom / (1 + e^(-`beta` * bottom)) (Ramachandran, Zoph, Le, 2017).
 package struct Swish: ElementwiseLayer {
   package static let type = "Swish"
+  package static let parameterFields: [String]? = ["swish_param"]
 
   private let beta: Float
 

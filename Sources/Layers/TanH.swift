@@ -5,6 +5,7 @@ import Tensors
 /// The hyperbolic tangent, top = (e^2x - 1) / (e^2x + 1).
 package struct TanH: ElementwiseLayer {
   package static let type = "TanH"
+  package static let parameterFields: [String]? = ["tanh_param"]
 
   package init(_ fields: LayerFields) throws {}
 

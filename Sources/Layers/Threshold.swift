@@ -5,6 +5,7 @@ import Tensors
 /// top = 1 where bottom > `threshold`, 0 elsewhere. It takes no gradient.
 package struct Threshold: ElementwiseLayer {
   package static let type = "Threshold"
+  package static let parameterFields: [String]? = ["threshold_param"]
 
   private let threshold: Float
 

@@ -7,6 +7,7 @@ import Tensors
 /// `tiles` copies of the bottom, one behind the other along `axis`.
 package struct Tile: Layer {
   package static let type = "Tile"
+  package static let parameterFields: [String]? = ["tile_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

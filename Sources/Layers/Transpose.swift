@@ -7,6 +7,7 @@ import Tensors
 /// CTPN; `Permute` does the same.
 package struct Transpose: Layer {
   package static let type = "Transpose"
+  package static let parameterFields: [String]? = ["transpose_param"]
   package static let bottomCount = 1...1
   package static let topCount = 1...1
 

@@ -10,6 +10,7 @@ import Tensors
 /// Bottoms: anchors a, positives p, negatives n, each N x C (further axes are joined); all take a gradient.
 package struct TripletLoss: Layer {
   package static let type = "TripletLoss"
+  package static let parameterFields: [String]? = ["triplet_loss_param"]
   package static let role = LayerRole.loss
   package static let bottomCount = 3...3
   package static let topCount = 1...1

@@ -13,6 +13,7 @@ import Tensors
 /// `pad_out_w`.
 package struct Upsample: Layer {
   package static let type = "Upsample"
+  package static let parameterFields: [String]? = ["upsample_param"]
   package static let bottomCount = 1...2
   package static let topCount = 1...1
 

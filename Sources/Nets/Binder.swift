@@ -18,7 +18,8 @@ final class Binder {
   func bind(_ graph: Graph, parameters: [[Parameter]], clock: NetClock, pinsEverything: Bool, options: GraphOptions)
     throws
   {
-    for value in graph.values { sites.append(BlobSite(value: value)) }
+    let rows = Binder.liveRows(of: graph)
+    for value in graph.values { sites.append(BlobSite(value: value, rows: value.rows.flatMap { rows[$0.source] })) }
     let outputs = Set(graph.outputs)
     let absorptions = pinsEverything ? nil : Absorptions(graph)
     let feedsOutputs = options.seedsOutputs
@@ -44,7 +45,7 @@ final class Binder {
             definition: graph.nodes[follower].definition, parameters: parameters[follower],
             learns: learns(graph.nodes[follower]))
         },
-        draws: LayerDraws(clock: clock, layer: RandomStream.part(node.fields.name)))
+        draws: LayerDraws(clock: clock, layer: RandomStream.part(node.fields.name)), liveRows: rows[index])
       do {
         bound.run = try node.definition.bind(binding)
       } catch let fault as Diagnostic {
@@ -61,6 +62,16 @@ final class Binder {
         }
       }
     }
+  }
+
+  /// By the layer that decides.
+  private static func liveRows(of graph: Graph) -> [Int: LiveRows] {
+    var rows: [Int: LiveRows] = [:]
+    for value in graph.values {
+      guard let varying = value.rows, value.producer == varying.source else { continue }
+      rows[varying.source] = LiveRows(axis: varying.axis, count: value.shape[varying.axis])
+    }
+    return rows
   }
 
   private func refuseEmptyTops(of node: Graph.Node, _ graph: Graph) throws {
@@ -80,7 +91,7 @@ final class Binder {
     let source = site.blob.layout == layout ? site : reordered(site, to: layout)
     let blob = Blob(
       name: source.blob.name, shape: source.blob.shape, layout: layout, hasGradient: wantsGradient,
-      dataRegion: source.blob.dataRegion)
+      dataRegion: source.blob.dataRegion, rows: source.blob.rows)
     source.branches.append((reader, blob))
     reader.bottoms.append(blob)
     return blob
@@ -92,7 +103,8 @@ final class Binder {
     let node = BoundNode(kind: .reorder, name: site.blob.name, type: "Reorder")
     let copy = BlobSite(
       blob: Blob(
-        name: site.blob.name, shape: site.blob.shape, layout: layout, hasGradient: site.blob.hasGradient))
+        name: site.blob.name, shape: site.blob.shape, layout: layout, hasGradient: site.blob.hasGradient,
+        rows: site.blob.rows))
     node.tops = [copy]
     let bottom = branch(
       of: site, in: site.blob.layout, wantsGradient: site.blob.hasGradient, for: node, at: 0)
@@ -106,7 +118,8 @@ final class Binder {
   func makeTop(_ index: Int, of node: BoundNode, shape: Shape, in layout: Layout, dataRegion: Region?) -> Blob {
     let site = node.tops[index]
     let blob = Blob(
-      name: site.name, shape: shape, layout: layout, hasGradient: site.hasGradient, dataRegion: dataRegion)
+      name: site.name, shape: shape, layout: layout, hasGradient: site.hasGradient, dataRegion: dataRegion,
+      rows: site.blob.rows)
     site.blob = blob
     return blob
   }
@@ -161,11 +174,11 @@ final class BlobSite {
   var branches: [(reader: BoundNode, blob: Blob)] = []
   var copies: [BlobSite] = []
 
-  init(value: Graph.Value) {
+  init(value: Graph.Value, rows: LiveRows?) {
     name = value.name
     hasGradient = value.hasGradient
     loss = value.lossWeight == 0 ? nil : LossTerm(name: value.name, weight: value.lossWeight)
-    blob = Blob(name: value.name, shape: value.shape, layout: .plain, hasGradient: value.hasGradient)
+    blob = Blob(name: value.name, shape: value.shape, layout: .plain, hasGradient: value.hasGradient, rows: rows)
   }
 
   init(blob: Blob) {

@@ -100,7 +100,7 @@ package struct ConformanceCase {
     let given = Dictionary(entries("blob:").map { ($0.name, $0.blobs) }, uniquingKeysWith: { first, _ in first })
     let losses = Set(net.losses.map(\.term.name))
     for output in net.outputs where output.hasGradient && !losses.contains(output.name) {
-      guard let gradient = given[output.name]?.first?.gradients, gradient.count == output.count else { continue }
+      guard let gradient = given[output.name]?.first?.gradients, gradient.count == output.liveCount else { continue }
       try net.feed(gradient: gradient, of: output)
     }
   }
@@ -129,7 +129,7 @@ package struct ConformanceCase {
       }
       // Where no gradient is computed, Caffe's layers leave what they used the memory for.
       if !first.hasGradient, !forcesBackward { continue }
-      let ours = first.hasGradient ? try net.gradients(of: first) : [Float](repeating: 0, count: first.count)
+      let ours = first.hasGradient ? try net.gradients(of: first) : [Float](repeating: 0, count: first.liveCount)
       compare(ours, theirs.gradients, relative, "\(name) gradient", &outcome)
     }
     for (name, blobs) in entries("param:") {

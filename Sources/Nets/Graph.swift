@@ -18,6 +18,8 @@ package struct Graph {
     package var hasGradient = false
     /// What its sum counts in the objective; 0 for all but losses.
     package var lossWeight: Float = 0
+    /// Where each pass decides how many rows it has.
+    package var rows: VaryingRows?
   }
 
   /// A layer with its bottoms and tops as indices into `values`.
@@ -82,12 +84,15 @@ package struct Graph {
     }
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
     warnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
+    warnOfForeignFields(fields, type(of: definition))
+    let rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
     for (position, bottom) in bottoms.enumerated() { values[bottom].consumers.append((index, position)) }
     var node = Node(
       definition: definition, fields: fields, bottoms: bottoms, tops: [], parameters: shapes.parameters,
       bottomWantsGradient: bottoms.map { _ in false })
     for (top, shape) in shapes.tops.enumerated() {
       node.tops.append(try makeTop(top, shape, of: fields, definition, at: index))
+      values[node.tops[top]].rows = rows[top]
     }
     nodes.append(node)
   }
@@ -179,6 +184,17 @@ package struct Graph {
     }
   }
 
+  /// Each once for a type of layer.
+  private mutating func warnOfForeignFields(_ fields: LayerFields, _ type: any Layer.Type) {
+    guard let read = type.parameterFields else { return }
+    for given in givenFields(of: fields.parameter) where given.isParameterMessage && !read.contains(given.name) {
+      let message = "\(given.name) has no effect: a \(type.type) layer does not read it"
+      guard !warnings.contains(where: { $0.message == message }) else { continue }
+      warnings.append(
+        Diagnostic(.noEffect, message, severity: .warning, layer: fields.identity, at: fields.location(given.name)))
+    }
+  }
+
   // MARK: Gradients
 
   /// A value has a gradient when something before it learns (or gradients are forced) and a loss depends on it.
@@ -225,7 +241,7 @@ package struct Graph {
 
   /// Whether the solver changes parameter `index` of a node.
   package func learns(parameter index: Int, of node: Node) -> Bool {
-    guard !node.parameters[index].isStatistic else { return false }
+    guard !node.parameters[index].isStatistic, !node.fields.parameter.freezeLearning else { return false }
     let specs = node.fields.parameter.param
     return index < specs.count && specs[index].hasLrMult ? specs[index].lrMult != 0 : true
   }

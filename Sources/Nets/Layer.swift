@@ -11,6 +11,9 @@ package protocol Layer: Sendable {
   /// The `type` in the prototxt.
   static var type: String { get }
   static var role: LayerRole { get }
+  /// The fields of LayerParameter with parameters that the layer reads, such as `convolution_param`. Others are reported
+  /// as having no effect; nil where it is not known.
+  static var parameterFields: [String]? { get }
   /// How many bottoms and tops the layer takes.
   static var bottomCount: ClosedRange<Int> { get }
   static var topCount: ClosedRange<Int> { get }
@@ -28,12 +31,40 @@ package protocol Layer: Sendable {
   /// Whether a gradient can be asked for bottom `index`; labels, indices and masks take none.
   func takesGradient(bottom index: Int) -> Bool
 
+  /// The blobs whose entries along `axis` go with each other one by one, so that entry i of the tops comes from entry i of
+  /// those bottoms alone; nil (unless a layer says otherwise) where all entries are needed at once. Asked for bottoms of
+  /// which each pass decides how many entries there are; see `LiveRows`.
+  func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs?
+
   func bind(_ binding: LayerBinding) throws -> any LayerRun
 }
 
 extension Layer {
   package static var role: LayerRole { .transform }
+  package static var parameterFields: [String]? { nil }
   package func takesGradient(bottom index: Int) -> Bool { true }
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { nil }
+}
+
+/// What `Layer.rowwise` says.
+package struct RowwiseBlobs: Sendable {
+  /// Indices of bottoms and tops; nil for all of them.
+  var bottoms: Set<Int>?
+  var tops: Set<Int>?
+  /// Whether those bottoms must have the same rows.
+  var mustAgree: Bool
+
+  package init(bottoms: Set<Int>? = nil, tops: Set<Int>? = nil, mustAgree: Bool = true) {
+    self.bottoms = bottoms
+    self.tops = tops
+    self.mustAgree = mustAgree
+  }
+
+  package static let all = RowwiseBlobs()
+  /// The layer counts the rows that there are into tops of a fixed size, as a loss does.
+  package static let counted = RowwiseBlobs(tops: [])
+  /// The layer does not look at rows.
+  package static let indifferent = RowwiseBlobs(tops: [], mustAgree: false)
 }
 
 /// What a layer is to the net.
@@ -52,12 +83,17 @@ package enum LayerRole: Sendable {
 package struct LayerShapes: Sendable {
   package var tops: [Shape]
   package var parameters: [ParameterDefinition]
+  /// The axis along which each pass decides how many entries the tops have, the same for all; `tops` tell the most.
+  package var varyingAxis: Int?
   /// What the user should know and does not stop the net: a shape that is a guess, a field without effect.
   package var warnings: [Diagnostic]
 
-  package init(tops: [Shape], parameters: [ParameterDefinition] = [], warnings: [Diagnostic] = []) {
+  package init(
+    tops: [Shape], parameters: [ParameterDefinition] = [], varyingAxis: Int? = nil, warnings: [Diagnostic] = []
+  ) {
     self.tops = tops
     self.parameters = parameters
+    self.varyingAxis = varyingAxis
     self.warnings = warnings
   }
 }

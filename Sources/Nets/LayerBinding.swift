@@ -21,13 +21,15 @@ package final class LayerBinding {
   package let draws: LayerDraws
   /// The layers behind this one whose work it does too; see `AbsorbingLayer`.
   package let followers: [AbsorbedLayer]
+  /// How many rows the tops have, of a layer that decides it in each pass.
+  package let liveRows: LiveRows?
 
   let binder: Binder
   let bound: BoundNode
 
   init(
     binder: Binder, bound: BoundNode, fields: LayerFields, bottomShapes: [Shape], topShapes: [Shape],
-    parameters: [Parameter], learns: [Bool], followers: [AbsorbedLayer], draws: LayerDraws
+    parameters: [Parameter], learns: [Bool], followers: [AbsorbedLayer], draws: LayerDraws, liveRows: LiveRows?
   ) {
     self.binder = binder
     self.bound = bound
@@ -40,6 +42,7 @@ package final class LayerBinding {
     self.learns = learns
     self.draws = draws
     self.followers = followers
+    self.liveRows = liveRows
   }
 
   /// The layout in which bottom `index` comes.

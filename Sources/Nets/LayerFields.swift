@@ -1,5 +1,6 @@
 import CaffeSchema
 import Diagnostics
+import Foundation
 import Tensors
 
 /// What a layer definition is made from: its message, the place of each field, and where it stands.
@@ -31,6 +32,16 @@ package struct LayerFields: Sendable {
     _ code: Diagnostic.Code, _ message: String, at field: String = "", notes: [Diagnostic.Note] = []
   ) -> Diagnostic {
     Diagnostic(code, message, layer: identity, at: location(field), notes: notes)
+  }
+
+  /// The text of a file that `field` names.
+  ///
+  /// - Throws: `unreadableFile`.
+  package func readText(_ path: String, at field: String) throws -> String {
+    for candidate in paths.candidates(for: path) {
+      if let data = FileManager.default.contents(atPath: candidate) { return String(decoding: data, as: UTF8.self) }
+    }
+    throw fault(.unreadableFile, "'\(path)' cannot be read", at: field)
   }
 
   /// A parameter that cannot be as it is.

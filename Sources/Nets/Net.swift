@@ -35,6 +35,7 @@ package final class Net {
     graph = try Graph(
       layers: source.layers(in: options.state), phase: phase, paths: PathSearch(besideFile: source.file),
       catalogue: catalogue, options: graphOptions)
+    try Net.refuseStatisticsOfParts(source, graph)
     parameterTable = try ParameterTable(graph, sharing: options.sharing?.parameterTable, seed: options.seed)
     let binder = Binder(engine: engine)
     try binder.bind(
@@ -57,6 +58,16 @@ package final class Net {
     memory = Memory(byteCount: memoryPlan.byteCount)
     memoryPlan.apply(to: steps, pinned: pinned, memory: memory)
     try prepare()
+  }
+
+  /// Of Intel's fork.
+  private static func refuseStatisticsOfParts(_ source: NetSource, _ graph: Graph) throws {
+    guard source.parameter.bnStatsBatchSize > 0,
+      graph.nodes.contains(where: { $0.fields.parameter.type == "BatchNorm" })
+    else { return }
+    throw Diagnostic(
+      .unsupported, "bn_stats_batch_size is not supported: BatchNorm takes the statistics of the whole batch",
+      at: source.places.location("bn_stats_batch_size"))
   }
 
   /// Layers that keep constants in pinned tops write them now that the tops have their places.
@@ -119,7 +130,7 @@ package final class Net {
     for site in sites {
       guard let loss = site.loss else { continue }
       var value: Float = 0
-      for i in 0..<site.blob.count { value += site.blob.values[i] }
+      for i in 0..<site.blob.liveCount { value += site.blob.values[i] }
       sum += loss.weight * value
     }
     return sum
@@ -155,24 +166,28 @@ package final class Net {
   /// The runs of the layers, in the order of `graph.nodes`.
   package func run(ofLayer index: Int) -> any LayerRun { runs[index] }
 
-  /// A copy of a blob's values in the order of its shape, whatever its layout.
+  /// A copy of a blob's values in the order of its shape, whatever its layout; of the rows that there are.
   package func values(of blob: Blob) throws -> [Float] { try plainCopy(of: blob, from: blob.data) }
 
   package func gradients(of blob: Blob) throws -> [Float] { try plainCopy(of: blob, from: blob.gradient) }
 
   private func plainCopy(of blob: Blob, from memory: UnsafeRawPointer) throws -> [Float] {
     let reorder = try engine.reorder(shape: blob.shape, from: blob.layout, to: .plain)
-    return [Float](unsafeUninitializedCapacity: blob.count) { buffer, count in
+    let all = [Float](unsafeUninitializedCapacity: blob.count) { buffer, count in
       if let base = buffer.baseAddress { reorder.run(from: memory, to: base) }
       count = blob.count
     }
+    return blob.rows == nil ? all : Array(all.prefix(blob.liveCount))
   }
 
-  /// Feeds the gradient of an output that is no loss; for nets built with `seedsOutputs`.
+  /// Feeds the gradient of an output that is no loss, of all rows or those that there are; for nets built with
+  /// `seedsOutputs`.
   package func feed(gradient: [Float], of blob: Blob) throws {
-    precondition(gradient.count == blob.count)
+    let live = gradient.prefix(blob.liveCount)
+    precondition(live.count == blob.liveCount && gradient.count <= blob.count)
     let reorder = try engine.reorder(shape: blob.shape, from: .plain, to: blob.layout)
-    gradient.withUnsafeBytes { if let base = $0.baseAddress { reorder.run(from: base, to: blob.gradient) } }
+    let all = live + [Float](repeating: 0, count: blob.count - live.count)
+    all.withUnsafeBytes { if let base = $0.baseAddress { reorder.run(from: base, to: blob.gradient) } }
   }
 }
 

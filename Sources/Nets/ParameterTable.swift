@@ -66,7 +66,8 @@ package struct ParameterTable {
     }
     let parameter = existing ?? Parameter(shape: definition.shape)
     if existing == nil {
-      parameter.learningRateMultiplier = definition.isStatistic ? 0 : spec.hasLrMult ? spec.lrMult : 1
+      let isFrozen = definition.isStatistic || node.fields.parameter.freezeLearning
+      parameter.learningRateMultiplier = isFrozen ? 0 : spec.hasLrMult ? spec.lrMult : 1
       parameter.decayMultiplier = spec.hasDecayMult ? spec.decayMult : 1
       let stream = RandomStream(seed: seed, RandomStream.part(node.fields.name), UInt64(index))
       do {

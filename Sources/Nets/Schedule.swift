@@ -106,7 +106,8 @@ struct Schedule {
           kind: .seed, layer: producer.layer, name: site.name, bottoms: [], tops: [blob], reads: [],
           writes: [seed.gradientRegion]
         ) {
-          seed.gradients.update(repeating: loss.weight, count: seed.count)
+          if blob.rows != nil { seed.gradients.update(repeating: 0, count: seed.count) }
+          seed.gradients.update(repeating: loss.weight, count: blob.liveCount)
         })
       if parts.isEmpty { return }
       parts.append(seed)

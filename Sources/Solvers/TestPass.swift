@@ -32,7 +32,8 @@ package struct TestPass {
   package init(_ net: Net) {
     self.net = net
     let weights = Dictionary(net.losses.map { ($0.term.name, $0.term.weight) }, uniquingKeysWith: { first, _ in first })
-    for value in net.graph.outputs {
+    // Rows that come and go have no average.
+    for value in net.graph.outputs where net.graph.values[value].rows == nil {
       let blob = net.blob(ofValue: value)
       let counter = net.run(ofLayer: net.graph.values[value].producer) as? any LossRun
       for element in 0..<blob.count {

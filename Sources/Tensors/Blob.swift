@@ -13,12 +13,17 @@ package final class Blob {
   package let gradientRegion: Region
   /// Whether a gradient is computed for this blob.
   package let hasGradient: Bool
+  /// Where each pass decides how many rows there are; nil where all are.
+  package let rows: LiveRows?
 
-  package init(name: String, shape: Shape, layout: Layout, hasGradient: Bool, dataRegion: Region? = nil) {
+  package init(
+    name: String, shape: Shape, layout: Layout, hasGradient: Bool, dataRegion: Region? = nil, rows: LiveRows? = nil
+  ) {
     self.name = name
     self.shape = shape
     self.layout = layout
     self.hasGradient = hasGradient
+    self.rows = rows
     let bytes = layout.byteCount(for: shape)
     self.dataRegion = dataRegion ?? Region(byteCount: bytes)
     gradientRegion = Region(byteCount: hasGradient ? bytes : 0)

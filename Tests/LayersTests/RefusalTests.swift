@@ -10,11 +10,22 @@ import Testing
   static let cases: [(net: String, place: String, message: String)] = [
     (
       #"""
-      layer { name: "x" type: "Python" top: "y" python_param { module: "roi_data_layer.layer" layer: "RoIDataLayer" } }
+      layer { name: "x" type: "Python" top: "y" python_param { module: "mine" layer: "MyLayer" } }
       """#,
-      "1:43", "class 'RoIDataLayer' of Python module 'roi_data_layer.layer' cannot run"
+      "1:43", "class 'MyLayer' of Python module 'mine' cannot run"
     ),
-    (input + #"layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" }"#, "2:1", "shapes are fixed here"),
+    (
+      input + #"""
+        layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" }
+        layer { name: "b" type: "BatchNorm" bottom: "y" top: "z" }
+        """#, "3:37", "bottom 'y' has as many rows as each pass of layer 'f' (Filter) decides"
+    ),
+    (
+      input + #"""
+        layer { name: "f" type: "Filter" bottom: "x" bottom: "s" top: "y" }
+        layer { name: "e" type: "Eltwise" bottom: "y" bottom: "x" top: "z" }
+        """#, "3:35", "and bottom 'x' has other ones"
+    ),
     (
       input + #"layer { name: "e" type: "Embed" bottom: "s" top: "y" embed_param { num_output: 2 } }"#, "2:54",
       "input_dim"

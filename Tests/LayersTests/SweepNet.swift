@@ -45,7 +45,9 @@ final class SweepNet {
     try NetSource(text: example.prototxt, file: "example").parameter.layer
   }
 
-  private static func prototxt(_ example: LayerExample, surrounded: Surroundings, lossTop: Int?) throws -> String {
+  static func prototxt(
+    _ example: LayerExample, surrounded: Surroundings = .none, lossTop: Int? = nil
+  ) throws -> String {
     var layers = try layers(example)
     var net = NetParameter()
     for (index, input) in example.inputs.enumerated() {
@@ -169,7 +171,9 @@ final class SweepNet {
 
   private func objective() throws -> Double {
     var sum = 0.0
-    for (term, blob) in net.losses { for i in 0..<blob.count { sum += Double(term.weight) * Double(blob.values[i]) } }
+    for (term, blob) in net.losses {
+      for i in 0..<blob.liveCount { sum += Double(term.weight) * Double(blob.values[i]) }
+    }
     let losses = Set(net.losses.map(\.blob.name))
     for output in net.outputs where output.hasGradient && !losses.contains(output.name) {
       for (value, factor) in zip(try net.values(of: output), factors[output.name] ?? []) {

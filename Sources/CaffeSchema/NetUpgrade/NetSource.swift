@@ -42,6 +42,7 @@ package struct NetSource: Sendable {
     if !parameter.input.isEmpty { try upgradeInputs() }
     freezeBatchNorm()
     warnOfIdleTransforms()
+    warnOfFieldsWithoutEffect()
   }
 
   /// A layer with its places, and its position in the text for those that have one.
@@ -176,6 +177,32 @@ package struct NetSource: Sendable {
             .badParameter, "'\(field)' has no effect in '\(holder)'; write it in 'transform_param'",
             severity: .warning, layer: Diagnostic.Layer(name: layer.name, type: layer.type),
             at: places.location("\(holder).\(field)")))
+      }
+    }
+  }
+
+  /// Each field once, at the first layer that has it.
+  private mutating func warnOfFieldsWithoutEffect() {
+    var seen: Set<String> = []
+    func warn(_ path: String, _ name: String, _ places: FieldPlaces, _ layer: Diagnostic.Layer?) {
+      guard seen.insert(name).inserted else { return }
+      warnings.append(
+        Diagnostic(
+          .noEffect, "\(name) has no effect here: it tunes another program and changes no result", severity: .warning,
+          layer: layer, at: places.location(path)))
+    }
+    for given in givenFields(of: self) where fieldsWithoutEffect["NetParameter"]?.contains(given.name) == true {
+      warn(given.name, given.name, places, nil)
+    }
+    for (layer, places) in zip(parameter.layer, layerPlaces) {
+      let identity = Diagnostic.Layer(name: layer.name, type: layer.type)
+      for given in givenFields(of: layer) {
+        if fieldsWithoutEffect["LayerParameter"]?.contains(given.name) == true {
+          warn(given.name, given.name, places, identity)
+        }
+        for field in given.fields where fieldsWithoutEffect[given.message ?? ""]?.contains(field) == true {
+          warn("\(given.name).\(field)", "\(field) of \(given.name)", places, identity)
+        }
       }
     }
   }

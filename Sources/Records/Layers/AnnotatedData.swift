@@ -13,6 +13,7 @@ import Tensors
 /// `transform_param` says; which boxes stay in a part is up to `emit_constraint`.
 package struct AnnotatedData: RecordReading {
   package static let type = "AnnotatedData"
+  package static let parameterFields: [String]? = ["data_param", "annotated_data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...2
@@ -69,12 +70,7 @@ package struct AnnotatedData: RecordReading {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    let param = fields.parameter.annotatedDataParam
-    var warnings =
-      fields.idleTransformFields + fields.idleDataFields
-      + fields.idleFields([
-        (param.hasLabelMapFile, "annotated_data_param.label_map_file", "the records hold the numbers of the classes")
-      ])
+    var warnings = fields.idleDataFields
     let output: Shape
     var boxes = batchSize
     if fields.hasSource(source.path) {
@@ -116,6 +112,9 @@ package struct AnnotatedData: RecordReading {
     let one = "it belongs to one fork's detector"
     let given: [(Bool, String, String)] = [
       (param.hasAnnoType && param.annoType != .bbox, "anno_type", "annotations are boxes"),
+      (!param.singleClass, "single_class", one),
+      (param.hasSegScales, "seg_scales", "annotations are boxes"),
+      (param.hasYoloDataJitter, "yolo_data_jitter", one),
       (param.yoloDataType != 0, "yolo_data_type", one),
       (param.hasDataAnchorSampler, "data_anchor_sampler", "use batch_sampler"),
       (param.hasBboxSampler, "bbox_sampler", "use batch_sampler"),

@@ -14,6 +14,7 @@ import Tensors
 /// background; which records a pass sees depends on nothing but its number.
 package struct DataLayer: RecordReading {
   package static let type = "Data"
+  package static let parameterFields: [String]? = ["data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...2
@@ -54,7 +55,7 @@ package struct DataLayer: RecordReading {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    var warnings = fields.idleTransformFields + fields.idleDataFields
+    var warnings = fields.idleConstraint + fields.idleDataFields
     let output: Shape
     if fields.hasSource(source.path) {
       output = try atSource { try Preparation.output(fields, record: source.firstShape()) }
@@ -121,14 +122,9 @@ extension LayerFields {
   }
 
   var idleDataFields: [Diagnostic] {
-    let param = parameter.dataParam
-    return idleFields([
-      (param.cache, "data_param.cache", "the system keeps what it has memory for"),
-      (
-        param.shufflePoolSize > 1, "data_param.shuffle_pool_size",
-        "each round is shuffled as a whole, as with shuffle: true"
-      ),
-    ])
+    idleField(
+      parameter.dataParam.shufflePoolSize > 1, "data_param.shuffle_pool_size",
+      "each round is shuffled as a whole, as with shuffle: true")
   }
 }
 

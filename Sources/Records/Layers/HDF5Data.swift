@@ -11,6 +11,7 @@ import Tensors
 /// rows in each of its own, drawn from the seed. Values come as they are: `transform_param` is refused, as by Caffe.
 package struct HDF5Data: RecordReading {
   package static let type = "HDF5Data"
+  package static let parameterFields: [String]? = ["hdf5_data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...Int.max

@@ -11,6 +11,7 @@ import Tensors
 /// whatever was there, and is complete after each.
 package struct HDF5Output: Layer {
   package static let type = "HDF5Output"
+  package static let parameterFields: [String]? = ["hdf5_output_param"]
   package static let role = LayerRole.metric
   package static let bottomCount = 2...2
   package static let topCount = 0...0

@@ -181,7 +181,8 @@ final class HDF5BatchFiller: RecordFiller, @unchecked Sendable {
     let inFile = rest - round.starts[low]
     guard isShuffled else { return (file, inFile, inFile) }
     if rows.epoch != epoch || rows.file != file {
-      let stream = RandomStream(seed: seed, RandomStream.part("rows"), UInt64(epoch), UInt64(file))
+      let ofEpoch = RandomStream(seed: seed, RandomStream.part("rows"), UInt64(epoch))
+      let stream = RandomStream(seed: ofEpoch.bits(0), UInt64(file))
       rows = (epoch, file, stream.permutation(contents.files[file].rowCount))
     }
     return (file, rows.order[inFile], inFile)

@@ -13,6 +13,7 @@ import Tensors
 /// round's own, and go round at the end.
 package struct ImageData: RecordReading {
   package static let type = "ImageData"
+  package static let parameterFields: [String]? = ["image_data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...2
@@ -63,7 +64,7 @@ package struct ImageData: RecordReading {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     let param = fields.parameter.imageDataParam
-    var warnings = fields.idleTransformFields + idleFields
+    var warnings = fields.idleConstraint
     let images: Shape
     let labels: Int
     if fields.hasSource(source.path) {
@@ -96,21 +97,14 @@ package struct ImageData: RecordReading {
     }
   }
 
-  private var idleFields: [Diagnostic] {
-    let param = fields.parameter.imageDataParam
-    return fields.idleFields([
-      (param.cache, "image_data_param.cache", "the system keeps the files that it has memory for"),
-      (param.precache, "image_data_param.precache", "the system keeps the files that it has memory for"),
-      (param.hasThreads, "image_data_param.threads", "images are prepared in the background"),
-      (param.showData != 0, "image_data_param.show_data", "images are not shown"),
-    ])
-  }
-
   /// Refuses the fields that single forks have and that change which images come, or what becomes of them.
   private func refuseForeignFields() throws {
     let param = fields.parameter.imageDataParam
     let resizing = "images are resized to new_height x new_width"
     let face = "images are changed by transform_param alone"
+    let transform = fields.parameter.transformParam
+    try fields.refuse(transform.forceGray && param.isColor, "transform_param.force_gray", "use is_color: false")
+    try fields.refuse(transform.forceColor && !param.isColor, "transform_param.force_color", "use is_color: true")
     let given: [(Bool, String, String)] = [
       (param.hasLabelType && param.labelType == .pixel, "label_type", "labels are numbers, not images"),
       (

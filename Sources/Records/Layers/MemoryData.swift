@@ -9,6 +9,7 @@ import Tensors
 /// batch_size. Fed records are given batch by batch and round again, until others are fed.
 package struct MemoryData: Layer {
   package static let type = "MemoryData"
+  package static let parameterFields: [String]? = ["memory_data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...2
@@ -30,13 +31,8 @@ package struct MemoryData: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    let param = fields.parameter.memoryDataParam
-    let idle = fields.idleFields([
-      (param.shareInParallel, "memory_data_param.share_in_parallel", "the net is fed by the program that holds it"),
-      (param.hasSource, "memory_data_param.source", "the net is fed by the program that holds it"),
-    ])
-    return LayerShapes(
-      tops: fields.parameter.top.count > 1 ? [top, [top[0]]] : [top], warnings: fields.idleTransformFields + idle)
+    LayerShapes(
+      tops: fields.parameter.top.count > 1 ? [top, [top[0]]] : [top], warnings: fields.idleConstraint)
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
@@ -48,7 +44,8 @@ package struct MemoryData: Layer {
     let transform = fields.parameter.transformParam
     for (isGiven, name) in [
       (!transform.resizeParam.isEmpty, "resize_param"), (transform.hasDistortParam, "distort_param"),
-      (transform.hasExpandParam, "expand_param"),
+      (transform.hasExpandParam, "expand_param"), (transform.forceColor, "force_color"),
+      (transform.forceGray, "force_gray"),
     ] {
       try fields.refuse(isGiven, "transform_param.\(name)", "records are fed as numbers, not as pictures")
     }

@@ -13,6 +13,7 @@ import Tensors
 /// and what lies outside the image is 0. Mean and scale are taken before.
 package struct WindowData: Layer {
   package static let type = "WindowData"
+  package static let parameterFields: [String]? = ["window_data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
   package static let topCount = 1...2
@@ -64,13 +65,7 @@ package struct WindowData: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    let param = fields.parameter.windowDataParam
-    var warnings =
-      fields.idleTransformFields
-      + fields.idleFields([
-        (param.cacheImages, "window_data_param.cache_images", "the system keeps the files that it has memory for"),
-        (param.shuffle, "window_data_param.shuffle", "windows are drawn at random"),
-      ])
+    var warnings = fields.idleConstraint
     var channels = 3
     if fields.hasSource(path) {
       channels = try file().channels
@@ -90,9 +85,12 @@ package struct WindowData: Layer {
     for (isGiven, name) in [
       (!transform.resizeParam.isEmpty, "resize_param"), (transform.hasDistortParam, "distort_param"),
       (transform.hasExpandParam, "expand_param"), (transform.cropH > 0 || transform.cropHeight > 0, "crop_h"),
-      (transform.forceGray, "force_gray"),
+      (transform.cropW > 0 || transform.cropWidth > 0, "crop_w"),
     ] {
       try fields.refuse(isGiven, "transform_param.\(name)", "windows are warped to crop_size x crop_size")
+    }
+    for (isGiven, name) in [(transform.forceGray, "force_gray"), (transform.forceColor, "force_color")] {
+      try fields.refuse(isGiven, "transform_param.\(name)", "the window file tells the channels")
     }
     let file = try file()
     let foreground = Int(Float(batchSize) * param.fgFraction)

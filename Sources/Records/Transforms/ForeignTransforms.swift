@@ -19,6 +19,11 @@ extension LayerFields {
       (param.imgRandResizeLower > 0, "img_rand_resize_lower", randomSize),
       (param.imgRandResizeUpper > 0, "img_rand_resize_upper", randomSize),
       (!param.scaleFactors.isEmpty, "scale_factors", randomSize),
+      (!param.scaleRatios.isEmpty, "scale_ratios", randomSize),
+      (param.hasMaxDistort && param.maxDistort != 1, "max_distort", randomSize),
+      (param.allowUpscale, "allow_upscale", randomSize),
+      (param.hasInterpolationAlgoDown, "interpolation_algo_down", randomSize),
+      (!param.multiScaleLevels.isEmpty, "multi_scale_levels", "crops have one size"),
       (param.multiScale, "multi_scale", "crops have one size"),
       (param.multiscale, "multiscale", "crops have one size"),
       (param.fixCrop, "fix_crop", "crops are drawn from all places"),
@@ -48,24 +53,19 @@ extension LayerFields {
     ].contains { $0 != 1 }
   }
 
-  /// Warnings for given fields that change nothing here, with the reason.
-  func idleFields(_ fields: [(isGiven: Bool, field: String, reason: String)]) -> [Diagnostic] {
-    fields.filter(\.isGiven).map { idle in
+  /// A warning for a field that is given and changes nothing here, with the reason.
+  func idleField(_ isGiven: Bool, _ field: String, _ reason: String) -> [Diagnostic] {
+    guard isGiven else { return [] }
+    return [
       Diagnostic(
-        .noEffect, "\(idle.field.split(separator: ".").last ?? "") has no effect: \(idle.reason)", severity: .warning,
-        layer: identity, at: location(idle.field))
-    }
+        .noEffect, "\(field.split(separator: ".").last ?? "") has no effect: \(reason)", severity: .warning,
+        layer: identity, at: location(field))
+    ]
   }
 
-  /// Of `transform_param`, whatever the layer.
-  var idleTransformFields: [Diagnostic] {
-    let param = parameter.transformParam
-    return idleFields([
-      (param.useGpuTransform, "transform_param.use_gpu_transform", "this program computes on CPUs"),
-      (
-        param.hasEmitConstraint && parameter.type != "AnnotatedData", "transform_param.emit_constraint",
-        "the records have no boxes"
-      ),
-    ])
+  /// Of a layer whose records have no boxes.
+  var idleConstraint: [Diagnostic] {
+    idleField(
+      parameter.transformParam.hasEmitConstraint, "transform_param.emit_constraint", "the records have no boxes")
   }
 }

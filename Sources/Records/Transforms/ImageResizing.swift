@@ -30,6 +30,9 @@ struct ImageResizing: Sendable {
     try fields.refuse(
       param.heightScale > 0 || param.widthScale > 0, "\(place).height_scale", "boxes are relative to the picture here")
     try fields.refuse(param.isPyramidTest, "\(place).is_pyramid_test", "one size is made of each picture")
+    try fields.refuse(param.hasJitter, "\(place).jitter", "it belongs to one fork's detector")
+    try fields.refuse(
+      param.hasOutHeightScale || param.hasOutWidthScale, "\(place).out_height_scale", "pictures have one size")
     output = (Int(param.height), Int(param.width))
     mode = param.resizeMode
     interpolations = param.interpMode.isEmpty ? [.linear] : param.interpMode.map(Interpolation.init)

@@ -1,0 +1,156 @@
+import CaffeSchema
+import Compute
+import Diagnostics
+import Glibc
+import Nets
+import Tensors
+
+/// The focal loss of the softmax of the scores (Lin, Goyal, Girshick, He, Dollár, ICCV 2017): the mean of -`alpha` (1 -
+/// p)^`gamma` ln p, p being the probability of the labelled class.
+///
+/// Bottoms: scores N x C x (positions) with the classes along `axis`, labels N x (positions). Tops: the loss, one value;
+/// optionally the probabilities. What the sum is divided by and which labels count is as in SoftmaxWithLoss. `type`
+/// ORIGIN alone is supported: forks differ in the others.
+package struct FocalLoss: Layer {
+  package static let type = "FocalLoss"
+  package static let parameterFields: [String]? = ["focal_loss_param", "loss_param", "softmax_param"]
+  package static let role = LayerRole.loss
+  package static let bottomCount = 2...2
+  package static let topCount = 1...2
+
+  private let fields: LayerFields
+  private let param: FocalLossParameter
+  private let axis: Int
+  private let normalization: LossNormalization
+
+  package init(_ fields: LayerFields) throws {
+    self.fields = fields
+    param = fields.parameter.focalLossParam
+    try fields.refuse(param.type != .origin, "focal_loss_param.type", "ORIGIN is")
+    try fields.refuse(param.hasBeta && param.beta != 1, "focal_loss_param.beta", "ORIGIN has none")
+    guard param.gamma >= 0 else { throw fields.fault("gamma must not be below 0", at: "focal_loss_param.gamma") }
+    try SoftmaxDescription.refuseForks(fields)
+    axis = Int(param.hasAxis ? param.axis : fields.parameter.softmaxParam.axis)
+    normalization = try LossNormalization(fields, default: .valid)
+  }
+
+  package func takesGradient(bottom index: Int) -> Bool { index == 0 }
+
+  private func labels(_ bottoms: [Shape]) throws -> ClassLabels {
+    let loss = fields.parameter.lossParam
+    return try ClassLabels(
+      fields, scores: bottoms[0], labels: bottoms[1], axis: axis,
+      ignored: loss.hasIgnoreLabel ? Int(loss.ignoreLabel) : nil)
+  }
+
+  package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    _ = try labels(bottoms)
+    return LayerShapes(tops: fields.parameter.top.count > 1 ? [.scalar, bottoms[0]] : [.scalar])
+  }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 && self.axis != 0 ? RowwiseBlobs(tops: [1]) : nil
+  }
+
+  package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    let labels = try labels(binding.bottomShapes)
+    let op = try binding.engine.softmax(
+      SoftmaxDescription(outer: labels.outer, channels: labels.classes, inner: labels.inner))
+    let (scores, targets) = (binding.bottom(0), binding.bottom(1))
+    let loss = binding.top(0)
+    let probabilities = binding.topShapes.count > 1 ? binding.top(1) : nil
+    binding.backwardReads(bottoms: [targets], tops: probabilities.map { [$0] } ?? [])
+    return Run(
+      op, labels.of(scores), param, scores, targets, loss,
+      probabilities: probabilities?.dataRegion ?? binding.workspace(scores.count * MemoryLayout<Float>.stride),
+      normalization: normalization)
+  }
+
+  private final class Run: LossRun {
+    private let op: any SoftmaxOp
+    private let labels: ClassLabels
+    private let alpha: Float
+    private let gamma: Float
+    private let scores: Blob
+    private let targets: Blob
+    private let loss: Blob
+    private let probabilities: Region
+    private let normalization: LossNormalization
+    private(set) var labelledCount = 0
+
+    init(
+      _ op: any SoftmaxOp, _ labels: ClassLabels, _ param: FocalLossParameter, _ scores: Blob, _ targets: Blob,
+      _ loss: Blob, probabilities: Region, normalization: LossNormalization
+    ) {
+      self.op = op
+      self.labels = labels
+      (alpha, gamma) = (param.alpha, param.gamma)
+      self.scores = scores
+      self.targets = targets
+      self.loss = loss
+      self.probabilities = probabilities
+      self.normalization = normalization
+    }
+
+    private var normalizer: Float {
+      normalization.divisor(
+        labelled: labelledCount, positions: labels.liveOuter * labels.inner, batch: labels.liveOuter)
+    }
+
+    func forward() throws {
+      let p = probabilities.pointer.assumingMemoryBound(to: Float.self)
+      op.forward(bottom: scores.values, top: p)
+      var sum = 0.0
+      labelledCount = 0
+      for position in 0..<(labels.outer * labels.inner) {
+        guard let label = try labels.label(targets.values, position) else { continue }
+        labelledCount += 1
+        let probability = p[start(position) + label * labels.inner]
+        sum -= Double(
+          alpha * powf(1 - probability, gamma)
+            * logf(probability < .leastNormalMagnitude ? .leastNormalMagnitude : probability))
+      }
+      loss.values[0] = Float(sum) / normalizer
+    }
+
+    private func start(_ position: Int) -> Int {
+      position / labels.inner * labels.classes * labels.inner + position % labels.inner
+    }
+
+    /// By the score of class c: alpha (gamma (1 - p)^(gamma - 1) p ln p - (1 - p)^gamma) ([c is the label] - p of c).
+    func backward() throws {
+      let p = probabilities.pointer.assumingMemoryBound(to: Float.self)
+      let dx = scores.gradients
+      let factor = loss.hasGradient ? alpha * loss.gradients[0] / normalizer : 0
+      dx.update(repeating: 0, count: scores.count)
+      for position in 0..<(labels.outer * labels.inner) {
+        guard let label = try labels.label(targets.values, position) else { continue }
+        let probability = p[start(position) + label * labels.inner]
+        let rest = max(1 - probability, .leastNormalMagnitude)
+        let logarithm = logf(probability < .leastNormalMagnitude ? .leastNormalMagnitude : probability)
+        let slope = gamma * powf(rest, gamma - 1) * probability * logarithm - powf(rest, gamma)
+        for c in 0..<labels.classes {
+          let at = start(position) + c * labels.inner
+          dx[at] = factor * slope * ((c == label ? 1 : 0) - p[at])
+        }
+      }
+    }
+  }
+
+  package static let examples: [LayerExample] = [
+    example("classes", [.normal([4, 5]), .labels([4], classes: 5)], "loss_weight: 3"),
+    example(
+      "positions, ignoring a class", [.normal([2, 3, 2, 2]), .labels([2, 1, 2, 2], classes: 3)],
+      "focal_loss_param { alpha: 1 gamma: 1.5 } loss_param { ignore_label: 1 normalization: BATCH_SIZE }"),
+    LayerExample(
+      "with probabilities", inputs: [.normal([4, 5]), .labels([4], classes: 5)],
+      #"layer { name: "loss" type: "FocalLoss" bottom: "in0" bottom: "in1" top: "loss" top: "p" }"#,
+      checksGradient: false),
+  ]
+
+  private static func example(_ name: String, _ inputs: [LayerExample.Input], _ fields: String) -> LayerExample {
+    LayerExample(
+      name, inputs: inputs,
+      #"layer { name: "loss" type: "FocalLoss" bottom: "in0" bottom: "in1" top: "loss" \#(fields) }"#)
+  }
+}
