@@ -47,7 +47,7 @@ let package = Package(
     .target(name: "ComputeCases", dependencies: ["Compute"]),
     .target(name: "ComputeReference", dependencies: ["Compute"]),
     .target(name: "ComputeCPU", dependencies: ["Compute", "CDNNL", "COpenBLAS", "CKernels"]),
-    .target(name: "Nets", dependencies: ["CaffeSchema", "Compute"]),
+    .target(name: "Nets", dependencies: ["CaffeSchema", "HDF5Files", "Compute"]),
     .target(name: "Layers", dependencies: ["Nets"]),
     .target(name: "Records", dependencies: ["Nets", "HDF5Files", "CLMDB", "CLevelDB", "CImages"]),
     .target(name: "Tasks", dependencies: ["Nets"]),

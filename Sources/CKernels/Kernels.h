@@ -122,6 +122,12 @@ static inline long mtl_patch_padded(const mtl_patches *p) {
   return (p->bottom_channels * mtl_patch_plane(p) + 15) / 16 * 16 + 64;
 }
 static inline long mtl_patch_taps(const mtl_patches *p) { return p->bottom_channels * p->kernel[0] * p->kernel[1]; }
+/* Floats of a row of all taps: whole vectors, and not so many that rows below each other fall into the same sets of the
+   first cache. */
+static inline long mtl_patch_row(const mtl_patches *p) {
+  long row = (mtl_patch_taps(p) + 15) / 16 * 16;
+  return row % 64 == 0 ? row + 16 : row;
+}
 static inline long mtl_patch_pieces(const mtl_patches *p) {
   return (p->top[0] * p->top[1] + MTL_PATCH_SPAN - 1) / MTL_PATCH_SPAN;
 }

@@ -43,14 +43,19 @@ MTL_INLINE long patch_tap_place(const mtl_patches *p, long tap) {
   return c * mtl_patch_plane(p) + y * mtl_patch_width(p) + x;
 }
 
+MTL_INLINE void patch_copy(float *to, const float *from, long count) {
+  if (count <= 8)
+    store8(to, load8(from));
+  else
+    for (long i = 0; i < count; i += 16) store16(to + i, load16(from + i));
+}
+
 static void patch_gather(
     const mtl_patches *p, long from, long to, const struct patch_run *runs, long count, const float *padded,
     float *rows) {
   for (long tap = from; tap < to; tap++, rows += PATCH_SPAN) {
     const float *source = padded + patch_tap_place(p, tap);
-    for (long r = 0; r < count; r++)
-      for (long i = 0; i < runs[r].length; i += 16)
-        store16(rows + runs[r].column + i, load16(source + runs[r].place + i));
+    for (long r = 0; r < count; r++) patch_copy(rows + runs[r].column, source + runs[r].place, runs[r].length);
   }
 }
 
@@ -156,21 +161,21 @@ static void patches_backward_data(
 
 /* A row of all taps for each of `count` positions from `start` on. */
 static void patch_gather_rows(const mtl_patches *p, long start, long count, const float *padded, float *rows) {
-  long width = mtl_patch_width(p), plane = mtl_patch_plane(p), row = whole_vectors(mtl_patch_taps(p));
+  long width = mtl_patch_width(p), plane = mtl_patch_plane(p), row = mtl_patch_row(p);
   for (long i = 0; i < count; i++) {
     const float *corner = padded + (start + i) / p->top[1] * width + (start + i) % p->top[1];
     float *out = rows + i * row;
     for (long c = 0; c < p->bottom_channels; c++, corner += plane)
       for (long y = 0; y < p->kernel[0]; y++, out += p->kernel[1])
-        for (long x = 0; x < p->kernel[1]; x += 16) store16(out + x, load16(corner + y * width + x));
+        patch_copy(out, corner + y * width, p->kernel[1]);
   }
 }
 
-/* Units are images, whose gradients are added to `dweights`, whose rows are filled up to whole vectors, and to `dbias`. */
+/* Units are images, whose gradients are added to `dweights`, with rows of mtl_patch_row floats, and to `dbias`. */
 static void patches_backward_weights(
     long from, long to, const mtl_patches *p, const float *bottom, const float *dtop, float *dweights, float *dbias,
     float *scratch) {
-  long positions = p->top[0] * p->top[1], row = whole_vectors(mtl_patch_taps(p));
+  long positions = p->top[0] * p->top[1], row = mtl_patch_row(p), columns = whole_vectors(mtl_patch_taps(p));
   float *padded = scratch, *rows = padded + mtl_patch_padded(p);
   for (long image = from; image < to; image++) {
     patch_pad(p, bottom + image * p->bottom_channels * p->bottom[0] * p->bottom[1], padded);
@@ -178,7 +183,7 @@ static void patches_backward_weights(
     for (long start = 0; start < positions; start += PATCH_SPAN) {
       long count = positions - start < PATCH_SPAN ? positions - start : PATCH_SPAN;
       patch_gather_rows(p, start, count, padded, rows);
-      patch_product(p->top_channels, row, count, slopes + start, positions, 1, rows, row, true, dweights, row);
+      patch_product(p->top_channels, columns, count, slopes + start, positions, 1, rows, row, true, dweights, row);
     }
     for (long k = 0; k < p->top_channels; k++) {
       floats16 total = 0;

@@ -44,10 +44,10 @@ void mtl_pool_mask(long images, long channels, const mtl_pooling *p, const void 
 
 long mtl_patches_pieces(const mtl_patches *p) { return mtl_patch_pieces(p); }
 
-long mtl_patches_row(const mtl_patches *p) { return (mtl_patch_taps(p) + 15) / 16 * 16; }
+long mtl_patches_row(const mtl_patches *p) { return mtl_patch_row(p); }
 
 long mtl_patches_scratch(const mtl_patches *p) {
   long by_taps = MTL_PATCH_ROWS + p->top_channels * MTL_PATCH_SPAN;
-  long by_positions = MTL_PATCH_SPAN * mtl_patches_row(p) + 64;
+  long by_positions = MTL_PATCH_SPAN * mtl_patch_row(p) + 64;
   return mtl_patch_padded(p) + (by_taps > by_positions ? by_taps : by_positions);
 }

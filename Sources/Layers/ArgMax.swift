@@ -56,6 +56,10 @@ package struct ArgMax: Layer {
     return LayerShapes(tops: [top])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 && !(param.hasAxis && (try? bottoms[0].canonicalAxis(Int(param.axis))) == 0) ? .all : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let (outer, candidates, inner) = try extents(binding.bottomShapes[0])
     return Run(

@@ -28,6 +28,8 @@ package struct Axpy: Layer {
     return LayerShapes(tops: [x])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottoms = (0..<3).map { binding.bottom($0) }
     binding.backwardReads(bottoms: [bottoms[0], bottoms[1]])

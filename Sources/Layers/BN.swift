@@ -61,7 +61,12 @@ package struct BN: AbsorbingLayer, ChannelAffine {
     return LayerShapes(tops: bottoms, parameters: parameters)
   }
 
-  func isAffine(over bottom: Shape) -> Bool { keepsStatistics && (param.frozen || fields.phase == .test) }
+  /// Whether the statistics are those of earlier batches.
+  private var usesKept: Bool { keepsStatistics && (param.frozen || fields.phase == .test) }
+
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { usesKept && axis == 0 ? .all : nil }
+
+  func isAffine(over bottom: Shape) -> Bool { usesKept }
 
   func apply(_ parameters: [Parameter], channel: Int, factor: inout Double, term: inout Double) {
     let deviation = (Double(parameters[3].values[channel]) + Double(param.eps)).squareRoot()
@@ -76,7 +81,6 @@ package struct BN: AbsorbingLayer, ChannelAffine {
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    let usesKept = keepsStatistics && (param.frozen || fields.phase == .test)
     let normalises = keepsStatistics || param.bnMode == .learn
     return try Run(
       binding,

@@ -60,6 +60,10 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
 
   private static func channels(_ bottom: Shape) -> Int { bottom.rank == 1 ? 1 : bottom[1] }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    usesGlobalStatistics && axis == 0 ? .all : nil
+  }
+
   /// Nothing but what the paper says, without the forks' additions.
   private var isPlain: Bool { !param.scaleBias && param.addEpsBeforeSqrt }
 

@@ -15,6 +15,10 @@ package struct ConvolutionDepthwise: Layer {
   package init(_ fields: LayerFields) throws { convolution = try DepthwiseFields(fields) }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    convolution.rowwise(bottoms, along: axis)
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
 
   package static let examples: [LayerExample] = [depthwiseExample(type)]
@@ -34,6 +38,8 @@ struct DepthwiseFields: Sendable {
 
   func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
   func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
+
+  func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { convolution.rowwise(bottoms, along: axis) }
 }
 
 func depthwiseExample(_ type: String) -> LayerExample {

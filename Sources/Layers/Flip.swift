@@ -22,6 +22,8 @@ package struct Flip: Layer {
     return LayerShapes(tops: bottoms)
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     var map = Rearrangement(binding.bottomShapes[0].dims)
     if fields.parameter.flipParam.flipWidth { map = map.reversed(3) }

@@ -53,6 +53,10 @@ package struct Im2col: Layer {
     return LayerShapes(tops: [top])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(fields.parameter.convolutionParam.axis))).map { axis < $0 } == true ? .all : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let axis = try binding.bottomShapes[0].canonicalAxis(Int(fields.parameter.convolutionParam.axis))
     let window = try window.window(axes: binding.bottomShapes[0].rank - axis - 1)

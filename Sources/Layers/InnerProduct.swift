@@ -10,7 +10,7 @@ import Tensors
 /// `transpose`), bias num_output. Of a fork for faces: `normalize` sets the weights of each output to length 1 in every
 /// pass (1e-6 is added to the square of the length); their gradient stays that of a plain product. Of
 /// another, `min_top_axes` gives the top axes of extent 1 until it has as many.
-package struct InnerProduct: Layer {
+package struct InnerProduct: JoiningLayer {
   package static let type = "InnerProduct"
   package static let parameterFields: [String]? = ["inner_product_param"]
   package static let bottomCount = 1...1
@@ -46,7 +46,24 @@ package struct InnerProduct: Layer {
     (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true ? .all : nil
   }
 
+  /// Copying many weights would cost more than the steps that are saved.
+  private static let mostJoined = 128
+
+  package func joins(_ other: any Layer) -> Bool {
+    guard let other = other as? InnerProduct else { return false }
+    return [self, other].allSatisfy {
+      !$0.param.transpose && !$0.param.normalize && !$0.param.enableNoise && !$0.param.hasSigmaInit
+        && $0.param.numOutput <= Self.mostJoined
+    } && param.axis == other.param.axis && param.biasTerm == other.param.biasTerm
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if !binding.followers.isEmpty {
+      let all = [self] + binding.followers.compactMap { $0.definition as? InnerProduct }
+      return try JoinedInnerProducts(
+        binding, axis: binding.bottomShapes[0].canonicalAxis(Int(param.axis)),
+        outputs: all.map { Int($0.param.numOutput) }, hasBias: param.biasTerm)
+    }
     for (isGiven, name) in [(param.enableNoise, "enable_noise"), (param.hasSigmaInit, "sigma_init")] {
       try fields.refuse(isGiven, "inner_product_param.\(name)", "the weights are used as they are")
     }

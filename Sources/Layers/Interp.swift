@@ -55,6 +55,8 @@ package struct Interp: Layer {
     return LayerShapes(tops: [[bottom[0], bottom[1], top[0], top[1]]])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     binding.backwardReads()
     return Run(

@@ -29,6 +29,8 @@ package struct MVN: Layer {
     return LayerShapes(tops: [Shape((0..<4).map { bottoms[0].extent($0) })])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let shape = binding.topShapes[0]
     let rows = param.acrossChannels ? shape[0] : shape[0] * shape[1]

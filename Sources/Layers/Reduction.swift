@@ -21,6 +21,10 @@ package struct Reduction: Layer {
     return LayerShapes(tops: [Shape(Array(bottoms[0].dims[..<axis]))])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true ? .all : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottom = binding.bottom(0)
     let top = binding.top(0)

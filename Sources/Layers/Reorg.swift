@@ -43,6 +43,8 @@ package struct Reorg: Layer {
     return LayerShapes(tops: [[bottom[0], bottom[1] * square, bottom[2] / stride, bottom[3] / stride]])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let b = binding.bottomShapes[0]
     let depth = b[1] / (stride * stride)

@@ -57,6 +57,8 @@ package struct SPP: Layer {
     return LayerShapes(tops: [levels.count == 1 ? levels[0].topShape : [bottoms[0][0], width]])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let ops: [any PoolingOp] = try levels(binding.bottomShapes[0]).map {
       var level = $0

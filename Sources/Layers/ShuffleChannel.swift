@@ -29,6 +29,8 @@ package struct ShuffleChannel: Layer {
     return LayerShapes(tops: bottoms)
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let b = binding.bottomShapes[0]
     return Rearrangement([b[0], groups, b[1] / groups, b.count(2...)]).permuted([0, 2, 1, 3]).bind(binding)

@@ -29,6 +29,10 @@ package struct Tile: Layer {
     return LayerShapes(tops: [top])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(param.axis))) == axis ? nil : .all
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let axis = try binding.bottomShapes[0].canonicalAxis(Int(param.axis))
     binding.backwardReads()

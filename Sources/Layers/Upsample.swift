@@ -59,6 +59,8 @@ package struct Upsample: Layer {
     ])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let bottom = binding.bottom(0)
     guard binding.bottomShapes.count > 1 else {

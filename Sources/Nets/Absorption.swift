@@ -9,6 +9,13 @@ package protocol AbsorbingLayer: Layer {
   func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int
 }
 
+/// A layer that can be computed in one step with others that read the same bottom.
+package protocol JoiningLayer: Layer {
+  /// Whether `other` can join it. Its `bind` then finds those that do in `LayerBinding.followers`, and makes their tops
+  /// after its own.
+  func joins(_ other: any Layer) -> Bool
+}
+
 /// A layer that one before it might take over.
 package struct FollowingLayer {
   package let definition: any Layer
@@ -34,12 +41,15 @@ final class AbsorbedRun: LayerRun {
 struct Absorptions {
   /// Per node: the nodes that it takes over, in their order.
   private(set) var taken: [[Int]]
+  /// Per node: the nodes that join it.
+  private(set) var joined: [[Int]]
   /// Per node: whether another one does its work.
   private(set) var isAbsorbed: [Bool]
 
   /// - Parameter keeps: names of blobs that somebody wants to look at; they stay.
   init(_ graph: Graph, keeps: Set<String> = []) {
     taken = graph.nodes.map { _ in [] }
+    joined = taken
     isAbsorbed = graph.nodes.map { _ in false }
     for (index, node) in graph.nodes.enumerated() where !isAbsorbed[index] {
       guard let definition = node.definition as? any AbsorbingLayer else { continue }
@@ -53,6 +63,25 @@ struct Absorptions {
       let count = definition.absorbs(followers, bottomWantsGradient: node.bottomWantsGradient.first ?? false)
       taken[index] = Array(chain.prefix(count))
       for follower in taken[index] { isAbsorbed[follower] = true }
+    }
+    for value in graph.values where value.consumers.count > 1 && value.rows == nil { join(value.consumers, graph) }
+  }
+
+  /// Readers of one value that are alike.
+  private mutating func join(_ readers: [(node: Int, bottom: Int)], _ graph: Graph) {
+    var free = readers.map(\.node).filter { index in
+      let node = graph.nodes[index]
+      return node.definition is any JoiningLayer && node.bottoms.count == 1 && node.tops.count == 1
+        && !isAbsorbed[index] && taken[index].isEmpty
+    }
+    while let first = free.first, let definition = graph.nodes[first].definition as? any JoiningLayer {
+      let others = free.dropFirst().filter { other in
+        definition.joins(graph.nodes[other].definition)
+          && graph.nodes[other].bottomWantsGradient == graph.nodes[first].bottomWantsGradient
+      }
+      joined[first] = others
+      for other in others { isAbsorbed[other] = true }
+      free.removeAll { $0 == first || others.contains($0) }
     }
   }
 

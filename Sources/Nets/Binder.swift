@@ -29,18 +29,20 @@ final class Binder {
     for (index, node) in graph.nodes.enumerated() {
       if absorptions?.isAbsorbed[index] == true { continue }
       let taken = absorptions?.taken[index] ?? []
+      let joined = absorptions?.joined[index] ?? []
       let last = taken.last.map { graph.nodes[$0] } ?? node
       try refuseEmptyTops(of: node, graph)
       let bound = BoundNode(kind: .layer(index), name: node.fields.name, type: node.fields.parameter.type)
       bound.sources = node.bottoms.map { sites[$0] }
       bound.bottomWantsGradient = node.bottomWantsGradient
-      bound.runsBackward = node.runsBackward || taken.contains { graph.nodes[$0].runsBackward }
-      bound.tops = last.tops.map { sites[$0] }
-      bound.absorbed = taken
+      bound.runsBackward = node.runsBackward || (taken + joined).contains { graph.nodes[$0].runsBackward }
+      let tops = last.tops + joined.flatMap { graph.nodes[$0].tops }
+      bound.tops = tops.map { sites[$0] }
+      bound.absorbed = taken + joined
       let binding = LayerBinding(
         binder: self, bound: bound, fields: node.fields, bottomShapes: node.bottoms.map { graph.values[$0].shape },
-        topShapes: last.tops.map { graph.values[$0].shape }, parameters: parameters[index], learns: learns(node),
-        followers: taken.map { follower in
+        topShapes: tops.map { graph.values[$0].shape }, parameters: parameters[index], learns: learns(node),
+        followers: (taken + joined).map { follower in
           AbsorbedLayer(
             definition: graph.nodes[follower].definition, parameters: parameters[follower],
             learns: learns(graph.nodes[follower]))
@@ -55,7 +57,7 @@ final class Binder {
       for follower in [node] + taken.map({ graph.nodes[$0] }) where follower.tops != last.tops {
         for value in follower.tops { sites[value].isAbsorbed = true }
       }
-      for value in last.tops {
+      for value in tops {
         sites[value].isFed = feedsOutputs && outputs.contains(value) && sites[value].loss == nil
         if pinsEverything || outputs.contains(value) || sites[value].loss != nil {
           sites[value].pin(gradients: pinsEverything || sites[value].isFed)

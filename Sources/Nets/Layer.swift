@@ -49,10 +49,10 @@ extension Layer {
 /// What `Layer.rowwise` says.
 package struct RowwiseBlobs: Sendable {
   /// Indices of bottoms and tops; nil for all of them.
-  var bottoms: Set<Int>?
-  var tops: Set<Int>?
+  package var bottoms: Set<Int>?
+  package var tops: Set<Int>?
   /// Whether those bottoms must have the same rows.
-  var mustAgree: Bool
+  package var mustAgree: Bool
 
   package init(bottoms: Set<Int>? = nil, tops: Set<Int>? = nil, mustAgree: Bool = true) {
     self.bottoms = bottoms

@@ -37,7 +37,7 @@ extension Net {
       } catch let fault as Diagnostic {
         faults.append(fault)
       }
-      copies += zip(layer.blobs, parameterTable.byLayer[target])
+      copies += zip(layer.blobs, parameterTable.byLayer[target]).filter { !$0.0.isAbsent }
       if !report.loaded.contains(layer.name) { report.loaded.append(layer.name) }
     }
     let owners = parameterTable.unique.map(\.layerName)
@@ -69,10 +69,16 @@ extension Net {
         .badWeights, message,
         notes: [.init("to learn this layer from the start, give it a name that the file does not have")])
     }
-    guard layer.blobs.count == parameters.count else {
-      throw fault("has \(parameters.count) parameters, but \(origin) holds \(layer.blobs.count) for it")
+    // HDF5 files hold a shared parameter at its owner alone.
+    let isWhole = parameters.indices.allSatisfy { index in
+      layer.blobs.indices.contains(index) && !layer.blobs[index].isAbsent
+        || !parameterTable.unique.contains { $0.layer == target && $0.index == index }
     }
-    for (index, (proto, parameter)) in zip(layer.blobs, parameters).enumerated() {
+    guard layer.blobs.count <= parameters.count, isWhole else {
+      let held = layer.blobs.count { !$0.isAbsent }
+      throw fault("has \(parameters.count) parameters, but \(origin) holds \(held) for it")
+    }
+    for (index, (proto, parameter)) in zip(layer.blobs, parameters).enumerated() where !proto.isAbsent {
       let name = node.parameters[index].name
       guard proto.holds(parameter.shape) else {
         throw fault("\(name) is \(parameter.shape), but \(origin) holds \(Shape(proto.dims))")
@@ -110,6 +116,9 @@ extension BlobProto {
     if gradients { diff = Array(UnsafeBufferPointer(start: parameter.settledGradients(), count: parameter.count)) }
   }
 
+  /// Whether the file holds no blob in this place.
+  var isAbsent: Bool { !hasShape && dims.isEmpty && valueCount == 0 }
+
   package var valueCount: Int { data.isEmpty ? doubleData.count : data.count }
 
   /// Whether the shape fits; the old form of four extents fits a shape that it extends with ones in front.
@@ -127,19 +136,5 @@ extension BlobProto {
         if let base = buffer.baseAddress { values.update(from: base, count: buffer.count) }
       }
     }
-  }
-}
-
-extension NetSource {
-  /// The weights in a `.caffemodel` of either version, in today's form.
-  ///
-  /// - Throws: `unreadableFile` or `badWeights`; a solver state given by mistake is told so.
-  package static func readWeights(_ path: String) throws -> NetParameter {
-    if path.hasSuffix(".solverstate") {
-      throw Diagnostic(
-        .badWeights,
-        "'\(path)' is a solver state, not weights; resume from it with --snapshot, or give the .caffemodel here")
-    }
-    return try NetSource(parameter: readBinary(path, as: NetParameter.self), file: path).parameter
   }
 }

@@ -70,7 +70,7 @@ package final class Solver {
     self.options = options
     update = ParameterUpdate(settings, nets.train)
     statistics = StatisticsCopy(nets.train)
-    files = SnapshotFiles(prefix: settings.snapshotPrefix)
+    files = SnapshotFiles(prefix: settings.snapshotPrefix, format: settings.snapshotFormat)
     lastDisplay = (0, monotonicSeconds())
   }
 

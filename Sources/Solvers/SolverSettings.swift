@@ -35,6 +35,7 @@ package struct SolverSettings: Sendable {
   package let testIterations: [Int]
   package let snapshotInterval: Int
   package let snapshotPrefix: String
+  package let snapshotFormat: SnapshotFormat
   package let snapshotsAtEnd: Bool
   package let snapshotsGradients: Bool
   /// Whether snapshots hold the solver's state and not the weights alone.
@@ -90,16 +91,13 @@ package struct SolverSettings: Sendable {
     testIterations = solver.testIter.map(Int.init)
     snapshotInterval = Int(solver.snapshot)
     snapshotPrefix = SolverSettings.prefix(solver, source)
+    snapshotFormat = solver.snapshotFormat == .hdf5 ? .hdf5 : .binary
     snapshotsAtEnd = solver.snapshotAfterTrain
     snapshotsGradients = solver.snapshotDiff
     snapshotsState = !solver.hasSnapshotIncludeState || solver.snapshotIncludeState
     weights = solver.weights.flatMap { $0.split(separator: ",").map(String.init) }
     randomSeed = solver.randomSeed
     notes = try SolverField.notes(solver, places)
-    guard solver.snapshotFormat == .binaryproto else {
-      throw Diagnostic(
-        .unsupported, "snapshot_format HDF5 is not supported; use BINARYPROTO", at: places.location("snapshot_format"))
-    }
   }
 
   private static func rule(_ solver: SolverParameter, _ fault: (String, String) -> Diagnostic) throws -> any UpdateRule

@@ -69,6 +69,17 @@ import Testing
       layers: convolution + #"layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }"# + scale
         + #"layer { name: "relu" type: "ReLU" bottom: "scale" top: "scale" }"#, steps: 3, phase: .test),
     Chain(
+      name: "heads of several tasks",
+      layers: (0..<3).map { head in
+        """
+        layer { name: "head\(head)" type: "InnerProduct" bottom: "data" top: "head\(head)" inner_product_param {
+          num_output: \(head + 2) weight_filler { type: "xavier" } bias_filler { type: "gaussian" std: 1 } } }
+        """
+      }.joined() + """
+        layer { name: "other" type: "InnerProduct" bottom: "data" top: "other" inner_product_param {
+          num_output: 2 bias_term: false weight_filler { type: "xavier" } } }
+        """, steps: 3),
+    Chain(
       name: "a leaky ReLU",
       layers: convolution + """
         layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }

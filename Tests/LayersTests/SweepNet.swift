@@ -135,6 +135,13 @@ final class SweepNet {
     for i in 0..<inputs[index].count { inputs[index].values[i] = value(i) ?? inputs[index].values[i] }
   }
 
+  /// Copies the first row of an input over another one.
+  func repeatFirstRow(ofInput index: Int, in row: Int) {
+    let width = inputs[index].count / max(1, inputs[index].shape.extent(0))
+    guard row > 0 else { return }
+    (inputs[index].values + row * width).update(from: inputs[index].values, count: width)
+  }
+
   /// Of the layer that the example shows, its last, which is a loss or metric.
   var labelledCount: Int? {
     (net.run(ofLayer: net.graph.nodes.count - 1) as? any LossRun)?.labelledCount

@@ -76,7 +76,8 @@ import Testing
     }
   }
 
-  @Test(arguments: cases)
+  /// All but what pairs the records.
+  @Test(arguments: cases.filter { $0.type != Identity2Verify.type })
   func batchOfOne(_ test: Case) throws {
     let net = try SweepNet(test.example.with(batch: 1), engine: try Self.engine(test.engine))
     try net.draw(seed: 4)
@@ -107,6 +108,36 @@ import Testing
         try net.forward()
         try net.backward()
       } catch is Diagnostic {}
+    }
+  }
+
+  /// A layer that takes rows one by one gives each the same, whatever the others hold.
+  @Test(arguments: cases)
+  func rowsAreIndependent(_ test: Case) throws {
+    let sweep = try SweepNet(test.example, engine: Self.engine(test.engine))
+    let node = try #require(sweep.net.graph.nodes.last)
+    let shapes = node.bottoms.map { sweep.net.graph.values[$0].shape }
+    guard let rows = shapes.first?.dims.first, let rowwise = node.definition.rowwise(shapes, along: 0) else { return }
+    let tops = node.tops.indices.filter { rowwise.tops?.contains($0) ?? true }.map {
+      sweep.net.blob(ofValue: node.tops[$0])
+    }.filter { $0.rows == nil }
+    func compute() throws -> [[Float]] {
+      try sweep.forward()
+      return try tops.map { top in
+        let values = try sweep.net.values(of: top)
+        return Array(values.prefix(values.count - values.count / max(1, top.shape.extent(0))))
+      }
+    }
+    try sweep.draw(seed: 9)
+    let before = try compute()
+    for (index, bottom) in node.bottoms.enumerated() where rowwise.bottoms?.contains(index) ?? true {
+      guard let input = test.example.inputs.indices.first(where: { "in\($0)" == sweep.net.graph.values[bottom].name })
+      else { continue }
+      sweep.repeatFirstRow(ofInput: input, in: shapes[index].extent(0) - 1)
+    }
+    #expect(rows > 0)
+    for (a, b) in zip(before, try compute()) {
+      for (x, y) in zip(a, b) where !(x.isNaN && y.isNaN) { #expect(abs(x - y) <= 1e-5 * max(1, abs(x))) }
     }
   }
 

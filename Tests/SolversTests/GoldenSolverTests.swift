@@ -54,6 +54,18 @@ import Testing
     try compareSnapshots(name, 20, prefix: work.path + "/snap")
   }
 
+  @Test func goesOnFromAStateInHDF5() throws {
+    let work = try TemporaryFolder()
+    let solver = try makeSolver("adam", prefix: work.path + "/snap")
+    let point = try ResumePoint("\(Self.folder)/adam/snap_iter_10.solverstate.h5")
+    #expect(point.runState == nil)
+    try solver.restore(point)
+    #expect(solver.iteration == 10)
+    for _ in 10..<20 { _ = try solver.step() }
+    try solver.snapshot()
+    try compareSnapshots("adam", 20, prefix: work.path + "/snap")
+  }
+
   @Test func resumedRunIsEqualBitForBit() throws {
     let work = try TemporaryFolder()
     let whole = try makeSolver("adam", prefix: work.path + "/whole")

@@ -128,7 +128,7 @@ typedef struct {
 long mtl_patches_pieces(const mtl_patches *patches);
 /* Floats of scratch memory for each thread. */
 long mtl_patches_scratch(const mtl_patches *patches);
-/* Floats of a row of a thread's gradient of the weights: its taps, filled up to whole vectors. */
+/* Floats of a row of a thread's gradient of the weights: its taps, filled up. */
 long mtl_patches_row(const mtl_patches *patches);
 
 /* Units are pieces of positions, numbered image by image. `bias` may be null. */

@@ -56,12 +56,18 @@ package struct TrainingLog: Sendable {
     }
   }
 
-  package func snapshotting(weights: String) {
-    say("Snapshotting to binary proto file \(weights)", "solver.cpp", 464)
+  package func snapshotting(weights: String, _ format: SnapshotFormat) {
+    switch format {
+    case .binary: say("Snapshotting to binary proto file \(weights)", "solver.cpp", 464)
+    case .hdf5: say("Snapshotting to HDF5 file \(weights)", "solver.cpp", 474)
+    }
   }
 
-  package func snapshotting(state: String) {
-    say("Snapshotting solver state to binary proto file \(state)", "sgd_solver.cpp", 284)
+  package func snapshotting(state: String, _ format: SnapshotFormat) {
+    switch format {
+    case .binary: say("Snapshotting solver state to binary proto file \(state)", "sgd_solver.cpp", 284)
+    case .hdf5: say("Snapshotting solver state to HDF5 file \(state)", "sgd_solver.cpp", 294)
+    }
   }
 
   /// Anything that Caffe does not say.

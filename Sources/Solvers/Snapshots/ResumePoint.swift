@@ -28,6 +28,11 @@ package struct ResumePoint: Sendable {
       return
     }
     let runState = try RunState.read(beside)
+    // Another state of this iteration, in the other form, may lie there too.
+    guard runState.state.name == namePart(of: path) else {
+      self.runState = nil
+      return
+    }
     try runState.check(in: folderPart(of: path))
     self.runState = runState
   }
@@ -39,7 +44,7 @@ package struct ResumePoint: Sendable {
   ///
   /// - Parameter skipped: is told about each newer one that is damaged.
   package static func newest(ofPrefix prefix: String, skipped: (Diagnostic) -> Void) -> ResumePoint? {
-    let aged = SnapshotFiles(prefix: prefix).statePaths.map { (path: $0, time: timeWritten($0)) }
+    let aged = SnapshotFiles.statePaths(ofPrefix: prefix).map { (path: $0, time: timeWritten($0)) }
     for (path, _) in aged.sorted(by: { ($0.time, $0.path) > ($1.time, $1.path) }) {
       do {
         let point = try ResumePoint(path)
@@ -56,7 +61,11 @@ package struct ResumePoint: Sendable {
 
   /// By the run state, or by the file system where there is none.
   private static func timeWritten(_ path: String) -> Double {
-    if let state = try? RunState.read(SnapshotFiles.runStatePath(besideState: path)) { return state.written }
+    if let state = try? RunState.read(SnapshotFiles.runStatePath(besideState: path)),
+      state.state.name == namePart(of: path)
+    {
+      return state.written
+    }
     var status = stat()
     guard stat(path, &status) == 0 else { return 0 }
     return Double(status.st_mtim.tv_sec) + Double(status.st_mtim.tv_nsec) / 1e9
@@ -80,7 +89,7 @@ package struct ResumePoint: Sendable {
 
   /// - Throws: `badState` or `unreadableFile`.
   func readState() throws -> SolverState {
-    let state = try readBinary(path, as: SolverState.self)
+    let state = try isHDF5(path) ? HDF5State.read(path) : readBinary(path, as: SolverState.self)
     // Weights read as a state have none of these.
     guard state.hasIter, state.hasLearnedNet || !state.history.isEmpty else {
       throw Diagnostic(.badState, "'\(path)' is no solver state")

@@ -13,33 +13,48 @@ func folderPart(of path: String) -> String {
 /// A path without its folder.
 func namePart(of path: String) -> String { String(path.dropFirst(folderPart(of: path).count)) }
 
-/// The files of a run's snapshots: where they are, which there are, and how they are written and removed.
+/// In which form weights and states are written (`snapshot_format`).
+package enum SnapshotFormat: Sendable, CaseIterable {
+  case binary
+  case hdf5
+
+  /// The endings of Caffe's files.
+  var weightsEnding: String { ".caffemodel" + ending }
+  var stateEnding: String { ".solverstate" + ending }
+  private var ending: String { self == .hdf5 ? ".h5" : "" }
+
+  /// The form of a solver state, by its name.
+  static func ofState(_ path: String) -> SnapshotFormat? { allCases.first { path.hasSuffix($0.stateEnding) } }
+}
+
+/// The files of a run's snapshots: where they are, which there are, and how they are removed.
 ///
 /// A snapshot is `PREFIX_iter_N.caffemodel`, the weights with the whole net definition, `PREFIX_iter_N.solverstate`, what
-/// Caffe's solver keeps, and `PREFIX_iter_N.runstate`, all else (see `RunState`).
+/// Caffe's solver keeps, and `PREFIX_iter_N.runstate`, all else (see `RunState`). In HDF5 the first two end with `.h5`,
+/// and the weights come without the definition.
 struct SnapshotFiles {
   let prefix: String
+  let format: SnapshotFormat
 
-  static let stateEnding = ".solverstate"
-
-  func weightsPath(_ iteration: Int) -> String { "\(prefix)_iter_\(iteration).caffemodel" }
-  func statePath(_ iteration: Int) -> String { "\(prefix)_iter_\(iteration)\(SnapshotFiles.stateEnding)" }
+  func weightsPath(_ iteration: Int) -> String { "\(prefix)_iter_\(iteration)\(format.weightsEnding)" }
+  func statePath(_ iteration: Int) -> String { "\(prefix)_iter_\(iteration)\(format.stateEnding)" }
   func runStatePath(_ iteration: Int) -> String { "\(prefix)_iter_\(iteration).runstate" }
-  var bestWeightsPath: String { "\(prefix)_best.caffemodel" }
+  var bestWeightsPath: String { "\(prefix)_best\(format.weightsEnding)" }
 
   /// The path of the run state beside a solver state.
   static func runStatePath(besideState path: String) -> String {
-    (path.hasSuffix(stateEnding) ? String(path.dropLast(stateEnding.count)) : path) + ".runstate"
+    let ending = SnapshotFormat.ofState(path)?.stateEnding ?? ""
+    return "\(path.dropLast(ending.count)).runstate"
   }
 
-  /// The paths of the solver states of this prefix.
-  var statePaths: [String] {
+  /// The paths of the solver states of a prefix, in whatever form.
+  static func statePaths(ofPrefix prefix: String) -> [String] {
     let folder = folderPart(of: prefix)
     let start = namePart(of: prefix) + "_iter_"
     let names = (try? FileManager.default.contentsOfDirectory(atPath: folder.isEmpty ? "." : folder)) ?? []
     return names.filter { name in
-      name.hasPrefix(start) && name.hasSuffix(SnapshotFiles.stateEnding)
-        && Int(name.dropFirst(start.count).dropLast(SnapshotFiles.stateEnding.count)) != nil
+      guard name.hasPrefix(start), let ending = SnapshotFormat.ofState(name)?.stateEnding else { return false }
+      return Int(name.dropFirst(start.count).dropLast(ending.count)) != nil
     }.map { folder + $0 }
   }
 
@@ -100,7 +115,9 @@ struct SnapshotFiles {
   /// Removes the snapshot of an iteration; what is not there is no fault.
   func remove(_ iteration: Int) {
     // The state first: without it nobody takes the rest for a snapshot.
-    for path in [statePath(iteration), runStatePath(iteration), weightsPath(iteration)] { unlink(path) }
+    let formats = SnapshotFormat.allCases.map { SnapshotFiles(prefix: prefix, format: $0) }
+    let paths = formats.map { $0.statePath(iteration) } + [runStatePath(iteration)]
+    for path in paths + formats.map({ $0.weightsPath(iteration) }) { unlink(path) }
   }
 }
 

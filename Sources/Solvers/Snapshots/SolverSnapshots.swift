@@ -109,32 +109,52 @@ extension Solver {
   private func writeSnapshot() throws {
     let staged = StagedFiles()
     let weights = files.weightsPath(iteration)
-    log.snapshotting(weights: weights)
-    let weightsFile = try stage(nets.train.snapshot(gradients: settings.snapshotsGradients), weights, staged)
+    log.snapshotting(weights: weights, files.format)
+    let weightsFile = try stageWeights(weights, gradients: settings.snapshotsGradients, staged)
     guard settings.snapshotsState else { return try staged.commit() }
     let path = files.statePath(iteration)
-    log.snapshotting(state: path)
-    var state = SolverState()
-    state.iter = Int32(iteration)
-    state.learnedNet = weights
-    state.currentStep = Int32(settings.rates.policy.stepsDone(iteration))
-    state.history = update.histories.map { BlobProto(values: $0.values, shape: $0.entry.parameter.shape) }
-    let stateFile = try stage(state, path, staged)
+    log.snapshotting(state: path, files.format)
+    let stateFile = try stageState(path, weights: weights, staged)
     // First in its place: then a snapshot that is half there is known as such, and never taken for one of Caffe's.
     try staged.add(
       runState(weights: weightsFile, state: stateFile).text(), for: files.runStatePath(iteration), isFirst: true)
     try staged.commit()
   }
 
-  private func stage(_ message: NetParameter, _ path: String, _ staged: StagedFiles) throws -> RunState.File {
-    let bytes = try binaryForm(of: message, for: path)
+  private func stageWeights(_ path: String, gradients: Bool, _ staged: StagedFiles) throws -> RunState.File {
+    switch files.format {
+    case .binary: return try stage(binaryForm(of: nets.train.snapshot(gradients: gradients), for: path), path, staged)
+    case .hdf5: return try stage(path, staged) { try nets.train.writeHDF5(to: $0, gradients: gradients) }
+    }
+  }
+
+  private func stageState(_ path: String, weights: String, _ staged: StagedFiles) throws -> RunState.File {
+    var state = SolverState()
+    state.iter = Int32(iteration)
+    state.learnedNet = weights
+    state.currentStep = Int32(settings.rates.policy.stepsDone(iteration))
+    switch files.format {
+    case .binary:
+      state.history = update.histories.map { BlobProto(values: $0.values, shape: $0.entry.parameter.shape) }
+      return try stage(binaryForm(of: state, for: path), path, staged)
+    case .hdf5:
+      return try stage(path, staged) { try HDF5State.write(state, update.histories, to: $0) }
+    }
+  }
+
+  private func stage(_ bytes: Data, _ path: String, _ staged: StagedFiles) throws -> RunState.File {
     try staged.add(bytes, for: path)
     return RunState.File(name: namePart(of: path), bytes: bytes)
   }
 
-  private func stage(_ message: SolverState, _ path: String, _ staged: StagedFiles) throws -> RunState.File {
-    let bytes = try binaryForm(of: message, for: path)
-    try staged.add(bytes, for: path)
+  private func stage(
+    _ path: String, _ staged: StagedFiles, write: (String) throws -> Void
+  ) throws -> RunState.File {
+    var bytes = Data()
+    try staged.add(for: path) { part in
+      try write(part)
+      bytes = try readFile(part)
+    }
     return RunState.File(name: namePart(of: path), bytes: bytes)
   }
 
@@ -163,7 +183,9 @@ extension Solver {
     best = BestScore(metric: metric.text, value: value, iteration: iteration)
     let path = files.bestWeightsPath
     log.note("best \(metric.text) so far, \(logText(value)) at iteration \(iteration); its weights are kept in \(path)")
-    try writeBinary(nets.train.snapshot(), to: path)
+    let staged = StagedFiles()
+    _ = try stageWeights(path, gradients: false, staged)
+    try staged.commit()
   }
 
   // MARK: Going back

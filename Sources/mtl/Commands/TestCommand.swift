@@ -65,8 +65,9 @@ struct TestCommand: ParsableCommand {
     let hasTestData = net.layer.contains { layer in
       layer.bottom.isEmpty && !layer.top.isEmpty && layer.include.contains { $0.hasPhase && $0.phase == .test }
     }
-    let isWhole = hasTestData || !net.layer.contains { !$0.include.isEmpty }
-    guard isWhole, !net.layer.isEmpty else {
+    // Weights in HDF5 have no definition at all.
+    let isDefined = !net.layer.isEmpty && net.layer.allSatisfy(\.hasType)
+    guard isDefined, hasTestData || net.layer.allSatisfy(\.include.isEmpty) else {
       throw Diagnostic(
         .badWeights, "'\(path)' does not carry the net of the TEST phase; give it with --model NET.prototxt")
     }

@@ -20,7 +20,7 @@ struct TrainCommand: ParsableCommand {
   )
 
   /// The options that take no value.
-  static let flagNames: Set<String> = ["resume"]
+  static let flagNames: Set<String> = ["resume", "tune"]
 
   @Option(help: ArgumentHelp("The solver prototxt.", valueName: "file"))
   var solver: String
@@ -55,11 +55,24 @@ struct TrainCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write the curves for TensorBoard into this folder.", valueName: "folder"))
   var tensorboard: String?
 
+  @Option(help: ArgumentHelp("The level of the training net's state.", valueName: "number"))
+  var level: Int32?
+
+  @Option(help: ArgumentHelp("Stages of the training net's state (several with commas).", valueName: "names"))
+  var stage: String?
+
   @Option(help: "What SIGINT (Ctrl-C) does: stop (after a snapshot), snapshot, none.")
   var sigintEffect: Interruption.Effect = .stop
 
   @Option(help: "What SIGHUP does: stop (after a snapshot), snapshot, none.")
   var sighupEffect: Interruption.Effect = .snapshot
+
+  @Flag(
+    help: """
+      Measure once which algorithm is fastest for each convolution, and keep that in PREFIX_tuning.json beside the \
+      snapshots; runs with that snapshot_prefix use it from then on.
+      """)
+  var tune = false
 
   @Option(help: ArgumentHelp("Accepted for old scripts and ignored: everything runs on the CPU.", visibility: .hidden))
   var gpu: String?
@@ -71,19 +84,24 @@ struct TrainCommand: ParsableCommand {
     if weights != nil, snapshot != nil {
       throw ValidationError("Give either --weights, to start anew from them, or --snapshot, to go on; not both.")
     }
+    if tune, engineOptions.tuning != nil { throw ValidationError("Give either --tune or --tuning, not both.") }
     if let keep, keep < 1 { throw ValidationError("--keep must be at least 1.") }
   }
 
   func run() throws {
     engineOptions.prepareProcess()
     let log = TrainingLog(Logger(label: "mtl", factory: { _ in GlogHandler() }))
-    let settings = try SolverSettings(SolverSource.read(path: solver))
+    let settings = try SolverSettings(solverSource())
     for note in settings.notes { log.warn(note.description) }
     if gpu != nil { log.warn("--gpu: there is no GPU code here; training runs on the CPU") }
     let point = try resumePoint(settings, log)
     let seed = chooseSeed(settings, point, log)
+    let tuning = try TuningFile(snapshotPrefix: settings.snapshotPrefix, measures: tune)
+    if let tuning { log.note("convolutions are computed as \(tuning.path) says") }
     let nets = try SolverNets(
-      settings, engine: engineOptions.makeEngine(), catalogue: EngineOptions.catalogue, seed: seed)
+      settings, engine: engineOptions.makeEngine(tuning: tuning?.tuning), catalogue: EngineOptions.catalogue,
+      seed: seed)
+    try tuning?.save()
     for net in [nets.train] + nets.tests {
       let warnings = net.source.warnings + net.graph.warnings + (try checkPairedDatabases(of: net.graph))
       for warning in warnings { log.warn(warning.description) }
@@ -95,6 +113,14 @@ struct TrainCommand: ParsableCommand {
       try WeightLoading(log: log).start(nets.train, from: weightPaths(settings))
     }
     try solve(run, log)
+  }
+
+  /// The solver file, with the state that the command line adds.
+  private func solverSource() throws -> SolverSource {
+    var source = try SolverSource.read(path: solver)
+    if let level { source.parameter.trainState.level = level }
+    if let stage { source.parameter.trainState.stage += stage.split(separator: ",").map(String.init) }
+    return source
   }
 
   private func options(_ settings: SolverSettings, _ nets: SolverNets, _ log: TrainingLog) throws -> Solver.Options {

@@ -15,9 +15,8 @@ struct StepTable {
       ("bottoms", false), ("tops", false), ("reads", true), ("writes", true),
     ])
     for (index, step) in (net.forwardSteps + net.backwardSteps).enumerated() {
-      let node = step.kind == .forward || step.kind == .backward ? step.layer.map { net.graph.nodes[$0] } : nil
       table.add([
-        String(index + 1), step.kind.rawValue, step.name, node?.fields.parameter.type ?? "-",
+        String(index + 1), step.kind.rawValue, step.name, step.layerTypes(in: net) ?? "-",
         step.implementation ?? "-", StepTable.counted(step.bottoms.map(\.layout.name)),
         StepTable.counted(step.tops.map { "\($0.shape) \($0.layout.name)" }) + step.sharingNote,
         byteText(step.reads.map(\.byteCount).reduce(0, +)), byteText(step.writes.map(\.byteCount).reduce(0, +)),
@@ -52,6 +51,15 @@ struct StepTable {
 }
 
 extension Step {
+  /// The type of the layer that it runs, with those of layers whose work it does too: `BatchNorm+Scale+ReLU`,
+  /// `5 x InnerProduct`; nil between layers.
+  func layerTypes(in net: Net) -> String? {
+    guard kind == .forward || kind == .backward, let layer else { return nil }
+    let types = ([layer] + absorbed).map { net.graph.nodes[$0].fields.parameter.type }
+    if types.count > 1, types.allSatisfy({ $0 == types[0] }) { return "\(types.count) x \(types[0])" }
+    return types.joined(separator: "+")
+  }
+
   /// Whether what it writes lies where it reads.
   fileprivate var sharingNote: String {
     if kind == .forward, isView { return " (view)" }

@@ -37,7 +37,7 @@ struct TimedRow {
     var rows = zip(net.forwardSteps, times.forward).map { step, seconds in
       let node = step.kind == .forward ? step.layer.map { net.graph.nodes[$0] } : nil
       return TimedRow(
-        name: step.rowName, type: node?.fields.parameter.type ?? step.kind.rawValue,
+        name: step.rowName, type: step.layerTypes(in: net) ?? step.kind.rawValue,
         isData: node.map { Swift.type(of: $0.definition).role == .data } ?? false,
         forward: Direction(step, seconds), tops: step.tops)
     }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import mtl
@@ -5,6 +6,13 @@ import Testing
 @Suite struct PlanCommandTests {
   @Test func tellsStepsAndMemory() throws {
     #expect(PlanCommand.text(of: try SmallNet.make(.test)) == Self.testing)
+  }
+
+  @Test func tellsWhatAStepDoesForOtherLayers() throws {
+    let joined = SmallNet.prototxt.replacingOccurrences(of: " axis: -1", with: "")
+    let text = PlanCommand.text(of: try SmallNet.make(.test, prototxt: joined))
+    #expect(text.contains("2 x InnerProduct"))
+    #expect(!text.contains(" b "))
   }
 
   @Test func tellsTrainingSteps() throws {

@@ -31,10 +31,10 @@ final class TrainingJob {
 
   deinit { try? FileManager.default.removeItem(at: folder) }
 
-  func writeSolver(_ limits: String) throws {
+  func writeSolver(_ limits: String, seed: Int = 1) throws {
     try write(
       """
-      net: "net.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 snapshot_prefix: "snap" random_seed: 1 \(limits)
+      net: "net.prototxt" base_lr: 0.001 lr_policy: "fixed" momentum: 0.9 snapshot_prefix: "snap" random_seed: \(seed) \(limits)
       """, to: "solver.prototxt")
   }
 
