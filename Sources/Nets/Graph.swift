@@ -50,7 +50,8 @@ package struct Graph {
   ) throws {
     self.options = options
     for (index, layer) in layers.enumerated() {
-      let fields = LayerFields(parameter: layer.parameter, places: layer.places, phase: phase, paths: paths)
+      let fields = LayerFields(
+        parameter: layer.parameter, places: layer.places, phase: phase, paths: paths, sources: options.sources)
       try add(fields, at: index, of: layers.map(\.parameter), catalogue)
     }
     findGradients()
@@ -82,6 +83,7 @@ package struct Graph {
       throw placed
     }
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
+    warnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
     warnOfForeignFields(fields, type(of: definition))
     let rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
     for (position, bottom) in bottoms.enumerated() { values[bottom].consumers.append((index, position)) }
@@ -253,10 +255,14 @@ package struct GraphOptions: Sendable {
   package var seedsOutputs = false
   /// Whether parameters learn; false for nets that only run forward.
   package var learns = true
+  package var sources = SourcePolicy.required
 
-  package init(forceBackward: Bool = false, seedsOutputs: Bool = false, learns: Bool = true) {
+  package init(
+    forceBackward: Bool = false, seedsOutputs: Bool = false, learns: Bool = true, sources: SourcePolicy = .required
+  ) {
     self.forceBackward = forceBackward
     self.seedsOutputs = seedsOutputs
     self.learns = learns
+    self.sources = sources
   }
 }
