@@ -85,7 +85,7 @@ let package = Package(
       name: "SolversTests", dependencies: ["Solvers", "Layers", "Records", "ComputeReference", "ComputeCPU"],
       resources: [.copy("Fixtures")]
     ),
-    .testTarget(name: "mtlTests", dependencies: ["mtl"], resources: [.copy("Fixtures")]),
+    .testTarget(name: "mtlTests", dependencies: ["mtl", "HDF5Files"], resources: [.copy("Fixtures")]),
   ],
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx17

@@ -8,7 +8,7 @@ import Tensors
 /// a bottom lacks are 1).
 ///
 /// Caffe can do so once; here every further pass adds its rows. The file gets to its place with the first pass, over
-/// whatever was there, and is complete after each.
+/// whatever was there, and is complete after each. `mtl test` so writes each record once.
 package struct HDF5Output: Layer {
   package static let type = "HDF5Output"
   package static let parameterFields: [String]? = ["hdf5_output_param"]
@@ -39,7 +39,7 @@ package struct HDF5Output: Layer {
   package func takesGradient(bottom index: Int) -> Bool { false }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    Run(path: path, bottoms: [binding.bottom(0), binding.bottom(1)], fields)
+    Run(path: path, bottoms: [binding.bottom(0), binding.bottom(1)], fields, binding.draws)
   }
 
   private final class Run: LayerRun {
@@ -47,9 +47,11 @@ package struct HDF5Output: Layer {
     private let bottoms: [Blob]
     private let shapes: [[Int]]
     private let fields: LayerFields
+    private let draws: LayerDraws
     private var isBegun = false
 
-    init(path: String, bottoms: [Blob], _ fields: LayerFields) {
+    init(path: String, bottoms: [Blob], _ fields: LayerFields, _ draws: LayerDraws) {
+      self.draws = draws
       self.path = path
       self.bottoms = bottoms
       self.fields = fields
@@ -58,7 +60,9 @@ package struct HDF5Output: Layer {
 
     func forward() throws {
       do {
-        let writer = try isBegun ? HDF5Writer(extending: path) : HDF5Writer(writing: path)
+        // A net that begins in the middle of a round goes on where another one stopped.
+        let extends = isBegun || (draws.firstRecord > 0 && exists(path))
+        let writer = try extends ? HDF5Writer(extending: path) : HDF5Writer(writing: path)
         for (index, name) in ["data", "label"].enumerated() {
           try writer.append(name, shape: shapes[index], bottoms[index].values)
         }

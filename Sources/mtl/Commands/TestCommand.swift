@@ -100,8 +100,12 @@ struct Evaluation {
     try pass.run(iterations: batches) { progress.update($0, of: batches) }
     var outputs = pass.outputs
     if iterations == nil, let records, records.count % records.batch != 0 {
-      let rest = try runRest(of: records)
-      outputs = Evaluation.merge(outputs, rest)
+      do {
+        let net = try makeRestNet(of: records)
+        outputs = Evaluation.merge(outputs, try run(net))
+      } catch let fault as Diagnostic where [.badShape, .badParameter].contains(fault.code) {
+        warnings.append(Evaluation.leftOut(records.count % records.batch, of: records.count, because: fault))
+      }
     }
     progress.clear()
     if let missing = outputs.first(where: { !$0.value.isFinite }) {
@@ -125,8 +129,16 @@ struct Evaluation {
     return (try data.recordCount(), data.batchSize)
   }
 
-  /// The records that fill no whole batch, in a net whose batch is of that size: each record counts once.
-  private func runRest(of records: (count: Int, batch: Int)) throws -> [OutputValue] {
+  private static func leftOut(_ rest: Int, of count: Int, because fault: Diagnostic) -> Diagnostic {
+    Diagnostic(
+      .badShape,
+      "with batches of \(rest) the net cannot be made (\(fault.message)), so the last \(rest) of \(count) records are "
+        + "left out; choose a batch_size that divides \(count)",
+      severity: .warning, layer: fault.layer, at: fault.location)
+  }
+
+  /// A net whose batch is of the size of the records that fill no whole batch, so that each record counts once.
+  private func makeRestNet(of records: (count: Int, batch: Int)) throws -> Net {
     var small = source
     let rest = records.count % records.batch
     for index in small.parameter.layer.indices {
@@ -134,6 +146,11 @@ struct Evaluation {
     }
     let net = try makeNet(small)
     net.clock.firstRecord = records.count - rest
+    return net
+  }
+
+  /// One batch.
+  private func run(_ net: Net) throws -> [OutputValue] {
     var pass = TestPass(net)
     try pass.run(iterations: 1)
     return pass.outputs

@@ -37,6 +37,16 @@ import Testing
     #expect(folder.names() == ["out.h5"])
   }
 
+  @Test func aNetThatBeginsLaterGoesOn() throws {
+    try dataNet(text(folder("out.h5")), in: folder).forward()
+    let rest = try dataNet(text(folder("out.h5")), in: folder)
+    rest.clock.firstRecord = 4
+    try rest.forward()
+    #expect(try HDF5File(reading: folder("out.h5")).dataset("data").shape == [8, 3, 1, 1])
+    try dataNet(text(folder("out.h5")), in: folder).forward()
+    #expect(try HDF5File(reading: folder("out.h5")).dataset("data").shape == [4, 3, 1, 1])
+  }
+
   @Test func whatItWritesIsRead() throws {
     try dataNet(text(folder("out.h5")), in: folder).forward()
     try folder.write("out.h5", to: "list.txt")
