@@ -11,7 +11,7 @@ import Tensors
 /// another in key order and go round at the end; with `shuffle` each round has an order of its own, which depends on
 /// the seed and the number of records alone, so that databases that belong together stay in step. Batches are prepared
 /// in the background; which records a pass sees depends on nothing but its number.
-package struct DataLayer: Layer {
+package struct DataLayer: AbsentSourceLayer {
   package static let type = "Data"
   package static let parameterFields: [String]? = ["data_param", "transform_param"]
   package static let role = LayerRole.data
@@ -63,6 +63,15 @@ package struct DataLayer: Layer {
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     let records = Shape([batchSize] + (try transform().output.dims))
     return LayerShapes(tops: fields.parameter.top.count > 1 ? [records, [batchSize]] : [records])
+  }
+
+  package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
+    guard !exists(source.path) else { return nil }
+    let records = fields.parameter.transformParam.imageOutline(batch: batchSize)
+    // One fork's database has a label for each position, or several.
+    let hasVectors = fields.parameter.dataParam.labelType == .multiple
+    let labels = hasVectors ? TopOutline([batchSize, nil, nil, nil]) : .exactly([batchSize])
+    return fields.parameter.top.count > 1 ? [records, labels] : [records]
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

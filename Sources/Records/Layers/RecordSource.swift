@@ -6,7 +6,7 @@ import Tensors
 
 /// A database of Datum records, opened on first use and only once.
 final class RecordSource: Sendable {
-  private let path: String
+  let path: String
   private let channels: ImageChannels
   private let opened = Mutex<(any RecordDatabase)?>(nil)
 
