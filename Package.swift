@@ -25,6 +25,7 @@ let package = Package(
     .target(name: "CProtobufText", dependencies: ["CLibProtobuf"]),
     .target(name: "CDNNL", linkerSettings: [.linkedLibrary("dnnl")]),
     .target(name: "CKernels", linkerSettings: [.linkedLibrary("gomp")]),
+    .target(name: "CLevelDB", linkerSettings: [.linkedLibrary("leveldb")]),
     .target(name: "CImages", dependencies: ["CLibJPEG", "CLibPNG", "CGdkPixbuf"]),
 
     .target(name: "Diagnostics"),
@@ -48,7 +49,7 @@ let package = Package(
     .target(name: "ComputeCPU", dependencies: ["Compute", "CDNNL", "COpenBLAS", "CKernels"]),
     .target(name: "Nets", dependencies: ["CaffeSchema", "HDF5Files", "Compute"]),
     .target(name: "Layers", dependencies: ["Nets"]),
-    .target(name: "Records", dependencies: ["Nets", "HDF5Files", "CLMDB", "CImages"]),
+    .target(name: "Records", dependencies: ["Nets", "HDF5Files", "CLMDB", "CLevelDB", "CImages"]),
     .target(name: "Tasks", dependencies: ["Nets"]),
     .target(
       name: "Solvers",
@@ -76,7 +77,9 @@ let package = Package(
       ],
       resources: [.copy("Fixtures")]
     ),
-    .testTarget(name: "RecordsTests", dependencies: ["Records", "ComputeReference"], resources: [.copy("Fixtures")]),
+    .testTarget(
+      name: "RecordsTests", dependencies: ["Records", "Layers", "ComputeReference"], resources: [.copy("Fixtures")]
+    ),
     .testTarget(name: "TasksTests", dependencies: ["Tasks", "Layers", "ComputeReference"]),
     .testTarget(
       name: "SolversTests", dependencies: ["Solvers", "Layers", "Records", "ComputeReference", "ComputeCPU"],

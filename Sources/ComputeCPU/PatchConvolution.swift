@@ -28,8 +28,8 @@ final class PatchConvolution: ConvolutionOp {
   static func suits(_ d: ConvolutionDescription) -> Bool {
     func blocked(_ channels: Int) -> Int { (channels + 15) / 16 * 16 }
     let filled = blocked(d.bottomChannels) * blocked(d.topChannels)
-    return canDo(d) && d.bottomChannels >= 4 && 4 * d.bottomChannels * d.topChannels < 3 * filled && d.topChannels >= 6
-      && d.topChannels <= 256
+    return canDo(d) && d.bottomChannels >= 4 && (6...256).contains(d.topChannels)
+      && 4 * d.bottomChannels * d.topChannels < 3 * filled
   }
 
   static func canDo(_ d: ConvolutionDescription) -> Bool {

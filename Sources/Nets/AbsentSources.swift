@@ -15,14 +15,28 @@ package protocol AbsentSourceLayer: Layer {
 package struct TopOutline: Hashable, Sendable {
   /// nil when not even the number of axes is known.
   package var extents: [Int?]?
+  /// The first extent, where the number of axes is not known.
+  package var batch: Int?
+  /// Whether it is of images for certain, whoever reads them.
+  package var isImages: Bool
 
-  package init(_ extents: [Int?]?) { self.extents = extents }
+  package init(_ extents: [Int?]?, isImages: Bool = false) {
+    self.extents = extents
+    self.isImages = isImages
+  }
 
   package static let unknown = TopOutline(nil)
 
+  /// Rows of a batch, of which nothing is known.
+  package static func rows(_ batch: Int) -> TopOutline {
+    var outline = TopOutline.unknown
+    outline.batch = batch
+    return outline
+  }
+
   /// Images of a batch.
   package static func images(batch: Int, channels: Int? = nil, height: Int? = nil, width: Int? = nil) -> TopOutline {
-    TopOutline([batch, channels, height, width])
+    TopOutline([batch, channels, height, width], isImages: true)
   }
 
   package static func exactly(_ shape: Shape) -> TopOutline { TopOutline(shape.dims.map { $0 }) }
@@ -36,7 +50,7 @@ package struct TopOutline: Hashable, Sendable {
   /// `dims` brought into the outline: with extents of 1 behind it where the outline has more axes; nil when a known
   /// extent is another one.
   package func fitted(_ dims: [Int]) -> Shape? {
-    guard let extents else { return Shape(dims) }
+    guard let extents else { return batch == nil || batch == dims.first ? Shape(dims) : nil }
     guard dims.count <= extents.count else { return nil }
     let padded = dims + [Int](repeating: 1, count: extents.count - dims.count)
     let fits = zip(padded, extents).allSatisfy { $1 == nil || $1 == $0 }
@@ -48,7 +62,7 @@ extension TransformationParameter {
   /// What is known of images that go through it.
   ///
   /// - Parameters:
-  ///   - channels, height, width: of the images before, where a layer's own fields tell them; 0 for unknown.
+  ///   - channels, height, width: of the images before, where something tells them; 0 for unknown.
   package func imageOutline(
     batch: Int, channels: UInt32 = 0, height: UInt32 = 0, width: UInt32 = 0
   ) -> TopOutline {

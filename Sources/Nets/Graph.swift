@@ -110,6 +110,7 @@ package struct Graph {
       throw placed
     }
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
+    warnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
     warnOfForeignFields(fields, type(of: definition))
     let rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
     for (position, bottom) in bottoms.enumerated() { values[bottom].consumers.append((index, position)) }

@@ -92,11 +92,16 @@ package struct LayerShapes: Sendable {
   package var parameters: [ParameterDefinition]
   /// The axis along which each pass decides how many entries the tops have, the same for all; `tops` tell the most.
   package var varyingAxis: Int?
+  /// What the user should know and does not stop the net: a shape that is a guess, a field without effect.
+  package var warnings: [Diagnostic]
 
-  package init(tops: [Shape], parameters: [ParameterDefinition] = [], varyingAxis: Int? = nil) {
+  package init(
+    tops: [Shape], parameters: [ParameterDefinition] = [], varyingAxis: Int? = nil, warnings: [Diagnostic] = []
+  ) {
     self.tops = tops
     self.parameters = parameters
     self.varyingAxis = varyingAxis
+    self.warnings = warnings
   }
 }
 

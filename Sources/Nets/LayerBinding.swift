@@ -110,7 +110,8 @@ package final class LayerBinding {
 /// The random draws of one layer: the same for the same seed, layer and pass, whatever happened before.
 package struct LayerDraws {
   let clock: NetClock
-  let layer: UInt64
+  /// The part of its keys that tells the layer from others.
+  package let layer: UInt64
 
   /// The stream of the present pass.
   package var stream: RandomStream { RandomStream(seed: clock.seed, layer, UInt64(clock.pass)) }

@@ -175,9 +175,9 @@ struct ShapeSearch {
   private func guess(_ outline: TopOutline, read name: String, after index: Int) -> Shape {
     if let shape = outline.shape { return shape }
     let cut = channels(cutFrom: name, after: index)
-    let isImage = feedsWindows(name, after: index)
+    let isImage = outline.isImages || feedsWindows(name, after: index)
     guard let extents = outline.extents else {
-      let batch = 1
+      let batch = outline.batch ?? 1
       if isImage { return [batch, cut ?? 3, ShapeSearch.side, ShapeSearch.side] }
       return cut.map { [batch, $0] } ?? (isConnected(name, after: index) ? [batch, ShapeSearch.length] : [batch])
     }

@@ -35,6 +35,9 @@ func readFile(_ path: some Sequence<UInt8>) throws -> [UInt8] {
 /// A path with the closing zero that C wants.
 func cPath(_ path: some Sequence<UInt8>) -> [CChar] { path.map { CChar(bitPattern: $0) } + [0] }
 
+/// Whether a path, given as the bytes that the system takes, leads to something.
+func exists(_ path: [UInt8]) -> Bool { access(cPath(path), F_OK) == 0 }
+
 /// Whether anything is there, be it a link to nowhere.
 func exists(_ path: String) -> Bool {
   var status = stat()

@@ -33,8 +33,11 @@ extension LayerParameter {
   /// The fields of that kind that a layer in today's form gives and Caffe does not read, with the block they are in.
   func idleTransforms() -> [(field: String, holder: String)] {
     switch type {
-    case "Data" where hasDataParam: dataParam.given().map { ($0, "data_param") }
+    case "Data" where hasDataParam, "AnnotatedData" where hasDataParam: dataParam.given().map { ($0, "data_param") }
     case "ImageData" where hasImageDataParam: imageDataParam.given().map { ($0, "image_data_param") }
+    // Its scale is read.
+    case "WindowData" where hasWindowDataParam:
+      windowDataParam.given().filter { $0 != "scale" }.map { ($0, "window_data_param") }
     default: []
     }
   }

@@ -135,9 +135,8 @@ private func checkIsLMDB(_ path: String) throws {
     if status.st_size > 0 { return }
     throw Diagnostic(.badDatabase, "cannot open database '\(path)': data.mdb is empty")
   }
-  let isLevelDB = access("\(path)/CURRENT", F_OK) == 0
   throw Diagnostic(
     .badDatabase,
-    "cannot open database '\(path)': "
-      + (isLevelDB ? "it is a LevelDB, not an LMDB" : "it is no LMDB, for it holds no file data.mdb"))
+    "cannot open database '\(path)': it is no LMDB, for it holds no file data.mdb, and no LevelDB, for it holds no file "
+      + "CURRENT")
 }

@@ -32,17 +32,16 @@ package protocol RecordCursor: AnyObject {
   func record(at position: Int) throws -> Record
 }
 
-/// The kinds of databases that records are kept in.
+/// The kinds of databases that are written.
 package enum DatabaseBackend: String, CaseIterable, Sendable {
   case lmdb
 }
 
-/// Opens a database for reading.
+/// Opens a database for reading: an LMDB or a LevelDB, whichever is there.
 ///
 /// Throws a `Diagnostic` (`badDatabase`) for a path that is missing or holds something else, and for a database that is
 /// damaged or empty.
-package func openDatabase(_ path: String, backend: DatabaseBackend = .lmdb) throws -> any RecordDatabase {
-  switch backend {
-  case .lmdb: try LMDBDatabase(path: path)
-  }
+package func openDatabase(_ path: String) throws -> any RecordDatabase {
+  if LevelDBDatabase.isOne(path) { return try LevelDBDatabase(path: path) }
+  return try LMDBDatabase(path: path)
 }

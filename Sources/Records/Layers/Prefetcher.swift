@@ -2,6 +2,20 @@ import Diagnostics
 import Glibc
 import Tensors
 
+/// Prepares batches, in the thread of one prefetcher.
+protocol BatchFiller: AnyObject, Sendable {
+  /// Fills `buffers`, one for each top, with the batch of `pass`.
+  ///
+  /// - Parameter firstRecord: the place of the first record of pass 0.
+  func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws
+}
+
+/// A filler of records that follow one another.
+protocol RecordFiller: BatchFiller {
+  /// What the record at a place is called in its source.
+  func key(ofRecordAt place: Int) throws -> String
+}
+
 /// Prepares the batches of coming passes in a thread of its own.
 ///
 /// A batch is a function of its pass, so preparing ahead changes nothing but the time. Buffers are made once and go
@@ -12,7 +26,9 @@ final class Prefetcher: @unchecked Sendable {
     case failed(any Error)
   }
 
-  private let reader: BatchReader
+  private let filler: any BatchFiller
+  /// Set before the first batch.
+  private var firstRecord = 0
   /// The slot of pass p is p modulo their number.
   private let slots: [[Memory]]
   private var finished: [Int: Outcome] = [:]
@@ -28,8 +44,8 @@ final class Prefetcher: @unchecked Sendable {
   /// - Parameters:
   ///   - counts: floats of each top.
   ///   - depth: batches kept, the one in use included; at least 2.
-  init(_ reader: BatchReader, _ counts: [Int], depth: Int) {
-    self.reader = reader
+  init(_ filler: any BatchFiller, _ counts: [Int], depth: Int) {
+    self.filler = filler
     slots = (0..<depth).map { _ in counts.map { Memory(byteCount: $0 * MemoryLayout<Float>.stride) } }
     mutex = .allocate(capacity: 1)
     changed = .allocate(capacity: 1)
@@ -55,7 +71,7 @@ final class Prefetcher: @unchecked Sendable {
   ///
   /// - Parameter firstRecord: the place of pass 0; it must not change once a pass was taken.
   func take(pass: Int, firstRecord: Int) throws -> [Memory] {
-    if thread == nil { reader.firstRecord = firstRecord }
+    if thread == nil { self.firstRecord = firstRecord }
     startThread()
     pthread_mutex_lock(mutex)
     defer { pthread_mutex_unlock(mutex) }
@@ -105,7 +121,7 @@ final class Prefetcher: @unchecked Sendable {
       pthread_mutex_unlock(mutex)
       let outcome: Outcome
       do {
-        try reader.fill(slots[pass % slots.count], pass: pass)
+        try filler.fill(slots[pass % slots.count], pass: pass, firstRecord: firstRecord)
         outcome = .ready
       } catch {
         outcome = .failed(error)

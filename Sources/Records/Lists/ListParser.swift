@@ -5,9 +5,12 @@ extension LabelList {
   ///
   /// Throws a `Diagnostic` (`unreadableFile`, `badList`) when there is no list to speak of. Faults of single lines are
   /// given back.
-  package static func read(_ file: String, labelCount: Int?) throws -> (list: LabelList, faults: [Diagnostic]) {
+  package static func read(
+    _ file: String, labelCount: Int?, pathsMayHoldBlanks: Bool = false
+  ) throws -> (list: LabelList, faults: [Diagnostic]) {
     do {
-      return try parse(readFile(file.utf8), file: file, labelCount: labelCount)
+      return try parse(
+        readFile(file.utf8), file: file, labelCount: labelCount, pathsMayHoldBlanks: pathsMayHoldBlanks)
     } catch let fault as Diagnostic where fault.code == .unreadableFile {
       throw Diagnostic(.unreadableFile, "cannot read the list '\(file)': \(fault.message)")
     }
@@ -19,10 +22,12 @@ extension LabelList {
   /// A label is a decimal number, or `?` or `nan` where it is missing. Blank lines, a byte-order mark and carriage
   /// returns are passed over.
   ///
-  /// - Parameter labelCount: the number of labels of each line; nil takes it from the first.
+  /// - Parameters:
+  ///   - labelCount: the number of labels of each line; nil takes it from the first.
+  ///   - pathsMayHoldBlanks: whether the path goes on to the last word that is no label, as Caffe's ImageData has it.
   /// Throws a `Diagnostic` (`badList`) for a list without a line. Lines with faults are left out, and reported.
   package static func parse(
-    _ bytes: [UInt8], file: String, labelCount: Int?
+    _ bytes: [UInt8], file: String, labelCount: Int?, pathsMayHoldBlanks: Bool = false
   ) throws -> (list: LabelList, faults: [Diagnostic]) {
     if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
       throw Diagnostic(
@@ -40,7 +45,7 @@ extension LabelList {
       start = end + 1
     }
     if lines.isEmpty { throw Diagnostic(.badList, "the list holds no record", at: SourceLocation(file: file)) }
-    let parser = LineParser(bytes: bytes, file: file)
+    let parser = LineParser(bytes: bytes, file: file, pathsMayHoldBlanks: pathsMayHoldBlanks)
     var count = labelCount ?? 0
     var wanted = "\(count) were asked for"
     if labelCount == nil, let first = lines.first(where: { parser.fields(of: $0.range)?.labels.isEmpty == false }) {
@@ -75,6 +80,7 @@ private func trimmed(_ range: Range<Int>, of bytes: [UInt8]) -> Range<Int> {
 private struct LineParser {
   let bytes: [UInt8]
   let file: String
+  let pathsMayHoldBlanks: Bool
 
   typealias Fields = (path: Range<Int>, labels: [Range<Int>])
 
@@ -121,13 +127,16 @@ private struct LineParser {
       guard let end = bytes[start..<line.upperBound].firstIndex(of: UInt8(ascii: "\"")) else { return nil }
       return (start..<end, words(in: end + 1..<line.upperBound))
     }
-    let firstWord = words(in: line)[0]
+    let all = words(in: line)
+    let firstWord = all[0]
+    if pathsMayHoldBlanks, let last = all.lastIndex(where: { !isLabel(bytes[$0]) }), last > 0 {
+      return (line.lowerBound..<all[last].upperBound, Array(all[(last + 1)...]))
+    }
     if let tab = bytes[line].firstIndex(of: UInt8(ascii: "\t")) {
       let path = trimmed(line.lowerBound..<tab, of: bytes)
       // 'a.jpg 1<tab>2': blanks of both kinds between labels.
       let last = words(in: path).last ?? path
-      let isLabel = last != firstWord && (isMissing(bytes[last]) || decimal(bytes[last]) != nil)
-      if !isLabel { return (path, words(in: tab..<line.upperBound)) }
+      if last == firstWord || !isLabel(bytes[last]) { return (path, words(in: tab..<line.upperBound)) }
     }
     return (firstWord, words(in: firstWord.upperBound..<line.upperBound))
   }
@@ -144,6 +153,8 @@ private struct LineParser {
     if range.upperBound > start { words.append(start..<range.upperBound) }
     return words
   }
+
+  private func isLabel(_ text: ArraySlice<UInt8>) -> Bool { isMissing(text) || decimal(text) != nil }
 
   private func isMissing(_ text: ArraySlice<UInt8>) -> Bool {
     text.elementsEqual("?".utf8) || String(decoding: text, as: UTF8.self).lowercased() == "nan"

@@ -94,7 +94,7 @@ struct Evaluation {
     var progress = ProgressLine("testing", unit: "batches")
     let records = try recordCount(of: net.graph)
     guard iterations != nil || records != nil else {
-      throw Diagnostic(.badArgument, "the net reads no database, so there is no 'one pass'; give --iterations")
+      throw Diagnostic(.badArgument, "the net reads no records, so there is no 'one pass'; give --iterations")
     }
     let batches = iterations ?? records.map { $0.count / $0.batch } ?? 0
     try pass.run(iterations: batches) { progress.update($0, of: batches) }
@@ -119,18 +119,18 @@ struct Evaluation {
     return net
   }
 
-  /// The records of the databases that the net reads, and its batch size.
+  /// The records that the net reads in a round, and its batch size.
   private func recordCount(of graph: Graph) throws -> (count: Int, batch: Int)? {
-    guard let data = graph.nodes.lazy.compactMap({ $0.definition as? DataLayer }).first else { return nil }
-    return (try data.database().count, data.batchSize)
+    guard let data = graph.nodes.lazy.compactMap({ $0.definition as? any RecordReading }).first else { return nil }
+    return (try data.recordCount(), data.batchSize)
   }
 
   /// The records that fill no whole batch, in a net whose batch is of that size: each record counts once.
   private func runRest(of records: (count: Int, batch: Int)) throws -> [OutputValue] {
     var small = source
     let rest = records.count % records.batch
-    for index in small.parameter.layer.indices where small.parameter.layer[index].type == DataLayer.type {
-      small.parameter.layer[index].dataParam.batchSize = UInt32(rest)
+    for index in small.parameter.layer.indices {
+      recordReadingTypes[small.parameter.layer[index].type]?.setBatchSize(rest, in: &small.parameter.layer[index])
     }
     let net = try makeNet(small)
     net.clock.firstRecord = records.count - rest

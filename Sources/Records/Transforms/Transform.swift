@@ -3,7 +3,7 @@ import Diagnostics
 import Nets
 import Tensors
 
-/// What `transform_param` does to a record on its way into a blob: (value - mean) * scale, cut to `crop_size`, mirrored.
+/// What Caffe does to a record on its way into a blob: (value - mean) * scale, cut to the crop, mirrored.
 ///
 /// In TRAIN the crop's place is drawn, in TEST it is the centre; whether to mirror is drawn in both, as in Caffe.
 struct Transform: Sendable {
@@ -15,30 +15,44 @@ struct Transform: Sendable {
     case image([Float])
   }
 
-  /// The extents of records, C x H x W.
-  let record: Shape
+  /// C x H x W of the first record.
+  private let record: Shape
   private let scale: Float
   private let mean: Mean
-  private let crop: Int
+  private let crop: Crop?
   private let mirrors: Bool
   private let isTraining: Bool
 
-  /// What one record becomes, C x H x W.
-  var output: Shape { crop == 0 ? record : [record[0], crop, crop] }
+  /// What each record becomes, C x H x W.
+  var output: Shape { crop.map { [record[0], $0.height, $0.width] } ?? record }
 
-  /// - Parameter record: C x H x W of the first record.
+  /// - Parameters:
+  ///   - record: C x H x W of the first record.
+  ///   - sizesVary: whether that is only the size of the first of many.
   /// - Throws: a fault of the layer when crop or mean do not fit the records.
-  init(_ fields: LayerFields, record: Shape) throws {
+  init(_ fields: LayerFields, record: Shape, sizesVary: Bool = false) throws {
     let param = fields.parameter.transformParam
     self.record = record
     scale = param.scale
-    crop = Int(param.cropSize)
+    crop = try Crop(fields)
     mirrors = param.mirror
     isTraining = fields.phase == .train
-    guard crop <= record[1], crop <= record[2] else {
-      throw fields.fault("crop_size \(crop) is larger than the records, \(record)", at: "transform_param.crop_size")
-    }
+    if !sizesVary { try crop?.check(fields, record) }
     mean = try Transform.mean(fields, record: record)
+  }
+
+  /// Why a record of this shape cannot be used; nil when it can. Records need one shape, but for the heights and
+  /// widths that a crop cuts to its own.
+  func misfit(_ shape: Shape) -> String? {
+    if shape == record, crop == nil { return nil }
+    if let crop, shape[0] == record[0] {
+      if shape[1] < crop.height || shape[2] < crop.width {
+        return "is \(shape), smaller than the crop of \(crop.height)x\(crop.width)"
+      }
+      if case .image = mean, shape != record { return "is \(shape), but the mean image is \(record)" }
+      return nil
+    }
+    return "is \(shape), but the first record is \(record); all must have one shape"
   }
 
   private static func mean(_ fields: LayerFields, record: Shape) throws -> Mean {
@@ -75,17 +89,16 @@ struct Transform: Sendable {
   ///
   /// - Parameters:
   ///   - values: the record's values; value (c, h, w) is at `values[c * channelStride + h * rowStride + w * columnStride]`.
+  ///   - shape: of the record.
   ///   - draws: the record's own stream.
   func apply<Value>(
-    _ values: UnsafePointer<Value>, strides: Strides, draws: RandomStream, into output: UnsafeMutablePointer<Float>,
-    float: (Value) -> Float
+    _ values: UnsafePointer<Value>, _ shape: Shape, _ strides: Strides, draws: RandomStream,
+    into output: UnsafeMutablePointer<Float>, float: (Value) -> Float
   ) {
-    let height = crop == 0 ? record[1] : crop
-    let width = crop == 0 ? record[2] : crop
-    let top = crop == 0 ? 0 : isTraining ? draws.integer(0, below: record[1] - crop + 1) : (record[1] - crop) / 2
-    let left = crop == 0 ? 0 : isTraining ? draws.integer(1, below: record[2] - crop + 1) : (record[2] - crop) / 2
-    let isMirrored = mirrors && draws.integer(2, below: 2) == 1
-    for c in 0..<record[0] {
+    let (height, width) = (crop?.height ?? shape[1], crop?.width ?? shape[2])
+    let (top, left) = cropOrigin(of: shape, draws)
+    let isMirrored = isMirrored(draws)
+    for c in 0..<shape[0] {
       for h in 0..<height {
         let source = values + c * strides.channel + (top + h) * strides.row + left * strides.column
         let row = output + (c * height + h) * width
@@ -98,6 +111,17 @@ struct Transform: Sendable {
         }
       }
     }
+  }
+
+  /// Whether the record with these draws is mirrored: boxes have to follow.
+  func isMirrored(_ draws: RandomStream) -> Bool { mirrors && draws.integer(2, below: 2) == 1 }
+
+  /// The corner of the crop of a record of this shape.
+  func cropOrigin(of shape: Shape, _ draws: RandomStream) -> (top: Int, left: Int) {
+    guard let crop else { return (0, 0) }
+    let room = (height: shape[1] - crop.height, width: shape[2] - crop.width)
+    guard isTraining else { return (room.height / 2, room.width / 2) }
+    return (draws.integer(0, below: room.height + 1), draws.integer(1, below: room.width + 1))
   }
 
   private func subtractMean(_ row: UnsafeMutablePointer<Float>, _ c: Int, _ h: Int, _ left: Int, _ width: Int) {
