@@ -2848,6 +2848,130 @@ package nonisolated struct LayerParameter: @unchecked Sendable {
   /// Clears the value of `freezeLearning`. Subsequent reads from it will return its default value.
   package mutating func clearFreezeLearning() {_uniqueStorage()._freezeLearning = nil}
 
+  package var setLoss2Param: SetLoss2Parameter {
+    get {_storage._setLoss2Param ?? SetLoss2Parameter()}
+    set {_uniqueStorage()._setLoss2Param = newValue}
+  }
+  /// Returns true if `setLoss2Param` has been explicitly set.
+  package var hasSetLoss2Param: Bool {_storage._setLoss2Param != nil}
+  /// Clears the value of `setLoss2Param`. Subsequent reads from it will return its default value.
+  package mutating func clearSetLoss2Param() {_uniqueStorage()._setLoss2Param = nil}
+
+  package var lstmSimpleParam: LSTMParameter {
+    get {_storage._lstmSimpleParam ?? LSTMParameter()}
+    set {_uniqueStorage()._lstmSimpleParam = newValue}
+  }
+  /// Returns true if `lstmSimpleParam` has been explicitly set.
+  package var hasLstmSimpleParam: Bool {_storage._lstmSimpleParam != nil}
+  /// Clears the value of `lstmSimpleParam`. Subsequent reads from it will return its default value.
+  package mutating func clearLstmSimpleParam() {_uniqueStorage()._lstmSimpleParam = nil}
+
+  package var lstmAttentionParam: LSTMParameter {
+    get {_storage._lstmAttentionParam ?? LSTMParameter()}
+    set {_uniqueStorage()._lstmAttentionParam = newValue}
+  }
+  /// Returns true if `lstmAttentionParam` has been explicitly set.
+  package var hasLstmAttentionParam: Bool {_storage._lstmAttentionParam != nil}
+  /// Clears the value of `lstmAttentionParam`. Subsequent reads from it will return its default value.
+  package mutating func clearLstmAttentionParam() {_uniqueStorage()._lstmAttentionParam = nil}
+
+  package var labelsequenceAccuracyParam: LabelsequenceAccuracyParameter {
+    get {_storage._labelsequenceAccuracyParam ?? LabelsequenceAccuracyParameter()}
+    set {_uniqueStorage()._labelsequenceAccuracyParam = newValue}
+  }
+  /// Returns true if `labelsequenceAccuracyParam` has been explicitly set.
+  package var hasLabelsequenceAccuracyParam: Bool {_storage._labelsequenceAccuracyParam != nil}
+  /// Clears the value of `labelsequenceAccuracyParam`. Subsequent reads from it will return its default value.
+  package mutating func clearLabelsequenceAccuracyParam() {_uniqueStorage()._labelsequenceAccuracyParam = nil}
+
+  package var trtParam: TRTParameter {
+    get {_storage._trtParam ?? TRTParameter()}
+    set {_uniqueStorage()._trtParam = newValue}
+  }
+  /// Returns true if `trtParam` has been explicitly set.
+  package var hasTrtParam: Bool {_storage._trtParam != nil}
+  /// Clears the value of `trtParam`. Subsequent reads from it will return its default value.
+  package mutating func clearTrtParam() {_uniqueStorage()._trtParam = nil}
+
+  package var debugParam: DebugParameter {
+    get {_storage._debugParam ?? DebugParameter()}
+    set {_uniqueStorage()._debugParam = newValue}
+  }
+  /// Returns true if `debugParam` has been explicitly set.
+  package var hasDebugParam: Bool {_storage._debugParam != nil}
+  /// Clears the value of `debugParam`. Subsequent reads from it will return its default value.
+  package mutating func clearDebugParam() {_uniqueStorage()._debugParam = nil}
+
+  package var knnParam: KnnParameter {
+    get {_storage._knnParam ?? KnnParameter()}
+    set {_uniqueStorage()._knnParam = newValue}
+  }
+  /// Returns true if `knnParam` has been explicitly set.
+  package var hasKnnParam: Bool {_storage._knnParam != nil}
+  /// Clears the value of `knnParam`. Subsequent reads from it will return its default value.
+  package mutating func clearKnnParam() {_uniqueStorage()._knnParam = nil}
+
+  package var driveDataParam: DriveDataParameter {
+    get {_storage._driveDataParam ?? DriveDataParameter()}
+    set {_uniqueStorage()._driveDataParam = newValue}
+  }
+  /// Returns true if `driveDataParam` has been explicitly set.
+  package var hasDriveDataParam: Bool {_storage._driveDataParam != nil}
+  /// Clears the value of `driveDataParam`. Subsequent reads from it will return its default value.
+  package mutating func clearDriveDataParam() {_uniqueStorage()._driveDataParam = nil}
+
+  package var cosDataParam: CoSDataParameter {
+    get {_storage._cosDataParam ?? CoSDataParameter()}
+    set {_uniqueStorage()._cosDataParam = newValue}
+  }
+  /// Returns true if `cosDataParam` has been explicitly set.
+  package var hasCosDataParam: Bool {_storage._cosDataParam != nil}
+  /// Clears the value of `cosDataParam`. Subsequent reads from it will return its default value.
+  package mutating func clearCosDataParam() {_uniqueStorage()._cosDataParam = nil}
+
+  package var heatmapDataParam: HeatmapDataParameter {
+    get {_storage._heatmapDataParam ?? HeatmapDataParameter()}
+    set {_uniqueStorage()._heatmapDataParam = newValue}
+  }
+  /// Returns true if `heatmapDataParam` has been explicitly set.
+  package var hasHeatmapDataParam: Bool {_storage._heatmapDataParam != nil}
+  /// Clears the value of `heatmapDataParam`. Subsequent reads from it will return its default value.
+  package mutating func clearHeatmapDataParam() {_uniqueStorage()._heatmapDataParam = nil}
+
+  /// Of one fork: show pictures while training; without effect here.
+  package var visualise: Bool {
+    get {_storage._visualise ?? false}
+    set {_uniqueStorage()._visualise = newValue}
+  }
+  /// Returns true if `visualise` has been explicitly set.
+  package var hasVisualise: Bool {_storage._visualise != nil}
+  /// Clears the value of `visualise`. Subsequent reads from it will return its default value.
+  package mutating func clearVisualise() {_uniqueStorage()._visualise = nil}
+
+  package var dataSequenceParam: DataSequenceParameter {
+    get {_storage._dataSequenceParam ?? DataSequenceParameter()}
+    set {_uniqueStorage()._dataSequenceParam = newValue}
+  }
+  /// Returns true if `dataSequenceParam` has been explicitly set.
+  package var hasDataSequenceParam: Bool {_storage._dataSequenceParam != nil}
+  /// Clears the value of `dataSequenceParam`. Subsequent reads from it will return its default value.
+  package mutating func clearDataSequenceParam() {_uniqueStorage()._dataSequenceParam = nil}
+
+  package var decodeParam: DecodeParameter {
+    get {_storage._decodeParam ?? DecodeParameter()}
+    set {_uniqueStorage()._decodeParam = newValue}
+  }
+  /// Returns true if `decodeParam` has been explicitly set.
+  package var hasDecodeParam: Bool {_storage._decodeParam != nil}
+  /// Clears the value of `decodeParam`. Subsequent reads from it will return its default value.
+  package mutating func clearDecodeParam() {_uniqueStorage()._decodeParam = nil}
+
+  /// Of MyCaffe: in some phases, take no more bottoms than this.
+  package var maxBottomCount: [MaxBottomCount] {
+    get {_storage._maxBottomCount}
+    set {_uniqueStorage()._maxBottomCount = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -9479,6 +9603,25 @@ package nonisolated struct ResizeParameter: Sendable {
   /// Clears the value of `outWidthScale`. Subsequent reads from it will return its default value.
   package mutating func clearOutWidthScale() {self._outWidthScale = nil}
 
+  /// MyCaffe's switch.
+  package var option: OptionParameter {
+    get {_option ?? OptionParameter()}
+    set {_option = newValue}
+  }
+  /// Returns true if `option` has been explicitly set.
+  package var hasOption: Bool {self._option != nil}
+  /// Clears the value of `option`. Subsequent reads from it will return its default value.
+  package mutating func clearOption() {self._option = nil}
+
+  package var active: Bool {
+    get {_active ?? false}
+    set {_active = newValue}
+  }
+  /// Returns true if `active` has been explicitly set.
+  package var hasActive: Bool {self._active != nil}
+  /// Clears the value of `active`. Subsequent reads from it will return its default value.
+  package mutating func clearActive() {self._active = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum Resize_mode: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -9529,6 +9672,8 @@ package nonisolated struct ResizeParameter: Sendable {
   fileprivate var _isPyramidTest: Bool? = nil
   fileprivate var _outHeightScale: Float? = nil
   fileprivate var _outWidthScale: Float? = nil
+  fileprivate var _option: OptionParameter? = nil
+  fileprivate var _active: Bool? = nil
 }
 
 /// Layers of type PSROIPooling.
@@ -12835,145 +12980,170 @@ package nonisolated struct DetectionDataParameter: @unchecked Sendable {
 }
 
 /// Random changes of colour: a chance and a range for each.
-package nonisolated struct DistortionParameter: Sendable {
+package nonisolated struct DistortionParameter: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var brightnessProb: Float {
-    get {_brightnessProb ?? 0}
-    set {_brightnessProb = newValue}
+    get {_storage._brightnessProb ?? 0}
+    set {_uniqueStorage()._brightnessProb = newValue}
   }
   /// Returns true if `brightnessProb` has been explicitly set.
-  package var hasBrightnessProb: Bool {self._brightnessProb != nil}
+  package var hasBrightnessProb: Bool {_storage._brightnessProb != nil}
   /// Clears the value of `brightnessProb`. Subsequent reads from it will return its default value.
-  package mutating func clearBrightnessProb() {self._brightnessProb = nil}
+  package mutating func clearBrightnessProb() {_uniqueStorage()._brightnessProb = nil}
 
   package var brightnessDelta: Float {
-    get {_brightnessDelta ?? 0}
-    set {_brightnessDelta = newValue}
+    get {_storage._brightnessDelta ?? 0}
+    set {_uniqueStorage()._brightnessDelta = newValue}
   }
   /// Returns true if `brightnessDelta` has been explicitly set.
-  package var hasBrightnessDelta: Bool {self._brightnessDelta != nil}
+  package var hasBrightnessDelta: Bool {_storage._brightnessDelta != nil}
   /// Clears the value of `brightnessDelta`. Subsequent reads from it will return its default value.
-  package mutating func clearBrightnessDelta() {self._brightnessDelta = nil}
+  package mutating func clearBrightnessDelta() {_uniqueStorage()._brightnessDelta = nil}
 
   package var contrastProb: Float {
-    get {_contrastProb ?? 0}
-    set {_contrastProb = newValue}
+    get {_storage._contrastProb ?? 0}
+    set {_uniqueStorage()._contrastProb = newValue}
   }
   /// Returns true if `contrastProb` has been explicitly set.
-  package var hasContrastProb: Bool {self._contrastProb != nil}
+  package var hasContrastProb: Bool {_storage._contrastProb != nil}
   /// Clears the value of `contrastProb`. Subsequent reads from it will return its default value.
-  package mutating func clearContrastProb() {self._contrastProb = nil}
+  package mutating func clearContrastProb() {_uniqueStorage()._contrastProb = nil}
 
   package var contrastLower: Float {
-    get {_contrastLower ?? 0}
-    set {_contrastLower = newValue}
+    get {_storage._contrastLower ?? 0}
+    set {_uniqueStorage()._contrastLower = newValue}
   }
   /// Returns true if `contrastLower` has been explicitly set.
-  package var hasContrastLower: Bool {self._contrastLower != nil}
+  package var hasContrastLower: Bool {_storage._contrastLower != nil}
   /// Clears the value of `contrastLower`. Subsequent reads from it will return its default value.
-  package mutating func clearContrastLower() {self._contrastLower = nil}
+  package mutating func clearContrastLower() {_uniqueStorage()._contrastLower = nil}
 
   package var contrastUpper: Float {
-    get {_contrastUpper ?? 0}
-    set {_contrastUpper = newValue}
+    get {_storage._contrastUpper ?? 0}
+    set {_uniqueStorage()._contrastUpper = newValue}
   }
   /// Returns true if `contrastUpper` has been explicitly set.
-  package var hasContrastUpper: Bool {self._contrastUpper != nil}
+  package var hasContrastUpper: Bool {_storage._contrastUpper != nil}
   /// Clears the value of `contrastUpper`. Subsequent reads from it will return its default value.
-  package mutating func clearContrastUpper() {self._contrastUpper = nil}
+  package mutating func clearContrastUpper() {_uniqueStorage()._contrastUpper = nil}
 
   package var hueProb: Float {
-    get {_hueProb ?? 0}
-    set {_hueProb = newValue}
+    get {_storage._hueProb ?? 0}
+    set {_uniqueStorage()._hueProb = newValue}
   }
   /// Returns true if `hueProb` has been explicitly set.
-  package var hasHueProb: Bool {self._hueProb != nil}
+  package var hasHueProb: Bool {_storage._hueProb != nil}
   /// Clears the value of `hueProb`. Subsequent reads from it will return its default value.
-  package mutating func clearHueProb() {self._hueProb = nil}
+  package mutating func clearHueProb() {_uniqueStorage()._hueProb = nil}
 
   package var hueDelta: Float {
-    get {_hueDelta ?? 0}
-    set {_hueDelta = newValue}
+    get {_storage._hueDelta ?? 0}
+    set {_uniqueStorage()._hueDelta = newValue}
   }
   /// Returns true if `hueDelta` has been explicitly set.
-  package var hasHueDelta: Bool {self._hueDelta != nil}
+  package var hasHueDelta: Bool {_storage._hueDelta != nil}
   /// Clears the value of `hueDelta`. Subsequent reads from it will return its default value.
-  package mutating func clearHueDelta() {self._hueDelta = nil}
+  package mutating func clearHueDelta() {_uniqueStorage()._hueDelta = nil}
 
   package var saturationProb: Float {
-    get {_saturationProb ?? 0}
-    set {_saturationProb = newValue}
+    get {_storage._saturationProb ?? 0}
+    set {_uniqueStorage()._saturationProb = newValue}
   }
   /// Returns true if `saturationProb` has been explicitly set.
-  package var hasSaturationProb: Bool {self._saturationProb != nil}
+  package var hasSaturationProb: Bool {_storage._saturationProb != nil}
   /// Clears the value of `saturationProb`. Subsequent reads from it will return its default value.
-  package mutating func clearSaturationProb() {self._saturationProb = nil}
+  package mutating func clearSaturationProb() {_uniqueStorage()._saturationProb = nil}
 
   package var saturationLower: Float {
-    get {_saturationLower ?? 0}
-    set {_saturationLower = newValue}
+    get {_storage._saturationLower ?? 0}
+    set {_uniqueStorage()._saturationLower = newValue}
   }
   /// Returns true if `saturationLower` has been explicitly set.
-  package var hasSaturationLower: Bool {self._saturationLower != nil}
+  package var hasSaturationLower: Bool {_storage._saturationLower != nil}
   /// Clears the value of `saturationLower`. Subsequent reads from it will return its default value.
-  package mutating func clearSaturationLower() {self._saturationLower = nil}
+  package mutating func clearSaturationLower() {_uniqueStorage()._saturationLower = nil}
 
   package var saturationUpper: Float {
-    get {_saturationUpper ?? 0}
-    set {_saturationUpper = newValue}
+    get {_storage._saturationUpper ?? 0}
+    set {_uniqueStorage()._saturationUpper = newValue}
   }
   /// Returns true if `saturationUpper` has been explicitly set.
-  package var hasSaturationUpper: Bool {self._saturationUpper != nil}
+  package var hasSaturationUpper: Bool {_storage._saturationUpper != nil}
   /// Clears the value of `saturationUpper`. Subsequent reads from it will return its default value.
-  package mutating func clearSaturationUpper() {self._saturationUpper = nil}
+  package mutating func clearSaturationUpper() {_uniqueStorage()._saturationUpper = nil}
 
   package var randomOrderProb: Float {
-    get {_randomOrderProb ?? 0}
-    set {_randomOrderProb = newValue}
+    get {_storage._randomOrderProb ?? 0}
+    set {_uniqueStorage()._randomOrderProb = newValue}
   }
   /// Returns true if `randomOrderProb` has been explicitly set.
-  package var hasRandomOrderProb: Bool {self._randomOrderProb != nil}
+  package var hasRandomOrderProb: Bool {_storage._randomOrderProb != nil}
   /// Clears the value of `randomOrderProb`. Subsequent reads from it will return its default value.
-  package mutating func clearRandomOrderProb() {self._randomOrderProb = nil}
+  package mutating func clearRandomOrderProb() {_uniqueStorage()._randomOrderProb = nil}
 
   package var exposureLower: Float {
-    get {_exposureLower ?? 0}
-    set {_exposureLower = newValue}
+    get {_storage._exposureLower ?? 0}
+    set {_uniqueStorage()._exposureLower = newValue}
   }
   /// Returns true if `exposureLower` has been explicitly set.
-  package var hasExposureLower: Bool {self._exposureLower != nil}
+  package var hasExposureLower: Bool {_storage._exposureLower != nil}
   /// Clears the value of `exposureLower`. Subsequent reads from it will return its default value.
-  package mutating func clearExposureLower() {self._exposureLower = nil}
+  package mutating func clearExposureLower() {_uniqueStorage()._exposureLower = nil}
 
   package var exposureUpper: Float {
-    get {_exposureUpper ?? 0}
-    set {_exposureUpper = newValue}
+    get {_storage._exposureUpper ?? 0}
+    set {_uniqueStorage()._exposureUpper = newValue}
   }
   /// Returns true if `exposureUpper` has been explicitly set.
-  package var hasExposureUpper: Bool {self._exposureUpper != nil}
+  package var hasExposureUpper: Bool {_storage._exposureUpper != nil}
   /// Clears the value of `exposureUpper`. Subsequent reads from it will return its default value.
-  package mutating func clearExposureUpper() {self._exposureUpper = nil}
+  package mutating func clearExposureUpper() {_uniqueStorage()._exposureUpper = nil}
+
+  /// MyCaffe's switch.
+  package var option: OptionParameter {
+    get {_storage._option ?? OptionParameter()}
+    set {_uniqueStorage()._option = newValue}
+  }
+  /// Returns true if `option` has been explicitly set.
+  package var hasOption: Bool {_storage._option != nil}
+  /// Clears the value of `option`. Subsequent reads from it will return its default value.
+  package mutating func clearOption() {_uniqueStorage()._option = nil}
+
+  package var active: Bool {
+    get {_storage._active ?? false}
+    set {_uniqueStorage()._active = newValue}
+  }
+  /// Returns true if `active` has been explicitly set.
+  package var hasActive: Bool {_storage._active != nil}
+  /// Clears the value of `active`. Subsequent reads from it will return its default value.
+  package mutating func clearActive() {_uniqueStorage()._active = nil}
+
+  package var useGpu: Bool {
+    get {_storage._useGpu ?? false}
+    set {_uniqueStorage()._useGpu = newValue}
+  }
+  /// Returns true if `useGpu` has been explicitly set.
+  package var hasUseGpu: Bool {_storage._useGpu != nil}
+  /// Clears the value of `useGpu`. Subsequent reads from it will return its default value.
+  package mutating func clearUseGpu() {_uniqueStorage()._useGpu = nil}
+
+  package var randomSeed: Int64 {
+    get {_storage._randomSeed ?? 0}
+    set {_uniqueStorage()._randomSeed = newValue}
+  }
+  /// Returns true if `randomSeed` has been explicitly set.
+  package var hasRandomSeed: Bool {_storage._randomSeed != nil}
+  /// Clears the value of `randomSeed`. Subsequent reads from it will return its default value.
+  package mutating func clearRandomSeed() {_uniqueStorage()._randomSeed = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _brightnessProb: Float? = nil
-  fileprivate var _brightnessDelta: Float? = nil
-  fileprivate var _contrastProb: Float? = nil
-  fileprivate var _contrastLower: Float? = nil
-  fileprivate var _contrastUpper: Float? = nil
-  fileprivate var _hueProb: Float? = nil
-  fileprivate var _hueDelta: Float? = nil
-  fileprivate var _saturationProb: Float? = nil
-  fileprivate var _saturationLower: Float? = nil
-  fileprivate var _saturationUpper: Float? = nil
-  fileprivate var _randomOrderProb: Float? = nil
-  fileprivate var _exposureLower: Float? = nil
-  fileprivate var _exposureUpper: Float? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Layers of type DetectionGroupAccuracy.
@@ -15303,6 +15473,43 @@ package nonisolated struct NoiseParameter: @unchecked Sendable {
   /// Clears the value of `bias`. Subsequent reads from it will return its default value.
   package mutating func clearBias() {_uniqueStorage()._bias = nil}
 
+  /// MyCaffe's switch.
+  package var option: OptionParameter {
+    get {_storage._option ?? OptionParameter()}
+    set {_uniqueStorage()._option = newValue}
+  }
+  /// Returns true if `option` has been explicitly set.
+  package var hasOption: Bool {_storage._option != nil}
+  /// Clears the value of `option`. Subsequent reads from it will return its default value.
+  package mutating func clearOption() {_uniqueStorage()._option = nil}
+
+  package var active: Bool {
+    get {_storage._active ?? false}
+    set {_uniqueStorage()._active = newValue}
+  }
+  /// Returns true if `active` has been explicitly set.
+  package var hasActive: Bool {_storage._active != nil}
+  /// Clears the value of `active`. Subsequent reads from it will return its default value.
+  package mutating func clearActive() {_uniqueStorage()._active = nil}
+
+  package var useGpu: Bool {
+    get {_storage._useGpu ?? false}
+    set {_uniqueStorage()._useGpu = newValue}
+  }
+  /// Returns true if `useGpu` has been explicitly set.
+  package var hasUseGpu: Bool {_storage._useGpu != nil}
+  /// Clears the value of `useGpu`. Subsequent reads from it will return its default value.
+  package mutating func clearUseGpu() {_uniqueStorage()._useGpu = nil}
+
+  package var randomSeed: Int64 {
+    get {_storage._randomSeed ?? 0}
+    set {_uniqueStorage()._randomSeed = newValue}
+  }
+  /// Returns true if `randomSeed` has been explicitly set.
+  package var hasRandomSeed: Bool {_storage._randomSeed != nil}
+  /// Clears the value of `randomSeed`. Subsequent reads from it will return its default value.
+  package mutating func clearRandomSeed() {_uniqueStorage()._randomSeed = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -15379,12 +15586,33 @@ package nonisolated struct ExpansionParameter: Sendable {
   /// Clears the value of `maxExpandRatio`. Subsequent reads from it will return its default value.
   package mutating func clearMaxExpandRatio() {self._maxExpandRatio = nil}
 
+  /// MyCaffe's switch.
+  package var option: OptionParameter {
+    get {_option ?? OptionParameter()}
+    set {_option = newValue}
+  }
+  /// Returns true if `option` has been explicitly set.
+  package var hasOption: Bool {self._option != nil}
+  /// Clears the value of `option`. Subsequent reads from it will return its default value.
+  package mutating func clearOption() {self._option = nil}
+
+  package var active: Bool {
+    get {_active ?? false}
+    set {_active = newValue}
+  }
+  /// Returns true if `active` has been explicitly set.
+  package var hasActive: Bool {self._active != nil}
+  /// Clears the value of `active`. Subsequent reads from it will return its default value.
+  package mutating func clearActive() {self._active = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _prob: Float? = nil
   fileprivate var _maxExpandRatio: Float? = nil
+  fileprivate var _option: OptionParameter? = nil
+  fileprivate var _active: Bool? = nil
 }
 
 /// Which boxes stay after a crop.
@@ -15412,6 +15640,16 @@ package nonisolated struct EmitConstraint: Sendable {
   /// Clears the value of `emitOverlap`. Subsequent reads from it will return its default value.
   package mutating func clearEmitOverlap() {self._emitOverlap = nil}
 
+  /// MyCaffe's switch.
+  package var option: OptionParameter {
+    get {_option ?? OptionParameter()}
+    set {_option = newValue}
+  }
+  /// Returns true if `option` has been explicitly set.
+  package var hasOption: Bool {self._option != nil}
+  /// Clears the value of `option`. Subsequent reads from it will return its default value.
+  package mutating func clearOption() {self._option = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum EmitType: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -15428,6 +15666,7 @@ package nonisolated struct EmitConstraint: Sendable {
 
   fileprivate var _emitType: EmitConstraint.EmitType? = nil
   fileprivate var _emitOverlap: Float? = nil
+  fileprivate var _option: OptionParameter? = nil
 }
 
 /// Layers of type DetectNetTransformation.
@@ -17417,45 +17656,43 @@ package nonisolated struct ROIAlignParameter: Sendable {
 }
 
 /// Range of the short side.
-package nonisolated struct RandomResizeParameter: Sendable {
+package nonisolated struct RandomResizeParameter: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
   package var minSize: UInt32 {
-    get {_minSize ?? 0}
-    set {_minSize = newValue}
+    get {_storage._minSize ?? 0}
+    set {_uniqueStorage()._minSize = newValue}
   }
   /// Returns true if `minSize` has been explicitly set.
-  package var hasMinSize: Bool {self._minSize != nil}
+  package var hasMinSize: Bool {_storage._minSize != nil}
   /// Clears the value of `minSize`. Subsequent reads from it will return its default value.
-  package mutating func clearMinSize() {self._minSize = nil}
+  package mutating func clearMinSize() {_uniqueStorage()._minSize = nil}
 
   package var maxSize: UInt32 {
-    get {_maxSize ?? 0}
-    set {_maxSize = newValue}
+    get {_storage._maxSize ?? 0}
+    set {_uniqueStorage()._maxSize = newValue}
   }
   /// Returns true if `maxSize` has been explicitly set.
-  package var hasMaxSize: Bool {self._maxSize != nil}
+  package var hasMaxSize: Bool {_storage._maxSize != nil}
   /// Clears the value of `maxSize`. Subsequent reads from it will return its default value.
-  package mutating func clearMaxSize() {self._maxSize = nil}
+  package mutating func clearMaxSize() {_uniqueStorage()._maxSize = nil}
 
   package var resizeParam: ResizeParameter {
-    get {_resizeParam ?? ResizeParameter()}
-    set {_resizeParam = newValue}
+    get {_storage._resizeParam ?? ResizeParameter()}
+    set {_uniqueStorage()._resizeParam = newValue}
   }
   /// Returns true if `resizeParam` has been explicitly set.
-  package var hasResizeParam: Bool {self._resizeParam != nil}
+  package var hasResizeParam: Bool {_storage._resizeParam != nil}
   /// Clears the value of `resizeParam`. Subsequent reads from it will return its default value.
-  package mutating func clearResizeParam() {self._resizeParam = nil}
+  package mutating func clearResizeParam() {_uniqueStorage()._resizeParam = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
-  fileprivate var _minSize: UInt32? = nil
-  fileprivate var _maxSize: UInt32? = nil
-  fileprivate var _resizeParam: ResizeParameter? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Range of a crop's area and shape.
@@ -17618,6 +17855,1005 @@ package nonisolated struct MaskParameter: Sendable {
   fileprivate var _boundaryRight: UInt32? = nil
   fileprivate var _boundaryTop: UInt32? = nil
   fileprivate var _boundaryBottom: UInt32? = nil
+}
+
+/// Layers of type SetLoss2.
+package nonisolated struct SetLoss2Parameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var alpha: Float {
+    get {_alpha ?? 0}
+    set {_alpha = newValue}
+  }
+  /// Returns true if `alpha` has been explicitly set.
+  package var hasAlpha: Bool {self._alpha != nil}
+  /// Clears the value of `alpha`. Subsequent reads from it will return its default value.
+  package mutating func clearAlpha() {self._alpha = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _alpha: Float? = nil
+}
+
+/// Layers of type LabelsequenceAccuracy.
+package nonisolated struct LabelsequenceAccuracyParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var blankLabel: Int32 {
+    get {_blankLabel ?? 0}
+    set {_blankLabel = newValue}
+  }
+  /// Returns true if `blankLabel` has been explicitly set.
+  package var hasBlankLabel: Bool {self._blankLabel != nil}
+  /// Clears the value of `blankLabel`. Subsequent reads from it will return its default value.
+  package mutating func clearBlankLabel() {self._blankLabel = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _blankLabel: Int32? = nil
+}
+
+/// Layers of type TRT.
+package nonisolated struct TRTParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var trtMode: TRTParameter.Mode {
+    get {_trtMode ?? .fp32}
+    set {_trtMode = newValue}
+  }
+  /// Returns true if `trtMode` has been explicitly set.
+  package var hasTrtMode: Bool {self._trtMode != nil}
+  /// Clears the value of `trtMode`. Subsequent reads from it will return its default value.
+  package mutating func clearTrtMode() {self._trtMode = nil}
+
+  package var topK: UInt32 {
+    get {_topK ?? 0}
+    set {_topK = newValue}
+  }
+  /// Returns true if `topK` has been explicitly set.
+  package var hasTopK: Bool {self._topK != nil}
+  /// Clears the value of `topK`. Subsequent reads from it will return its default value.
+  package mutating func clearTopK() {self._topK = nil}
+
+  package var model: String {
+    get {_model ?? String()}
+    set {_model = newValue}
+  }
+  /// Returns true if `model` has been explicitly set.
+  package var hasModel: Bool {self._model != nil}
+  /// Clears the value of `model`. Subsequent reads from it will return its default value.
+  package mutating func clearModel() {self._model = nil}
+
+  package var deploy: String {
+    get {_deploy ?? String()}
+    set {_deploy = newValue}
+  }
+  /// Returns true if `deploy` has been explicitly set.
+  package var hasDeploy: Bool {self._deploy != nil}
+  /// Clears the value of `deploy`. Subsequent reads from it will return its default value.
+  package mutating func clearDeploy() {self._deploy = nil}
+
+  package var calibrator: String {
+    get {_calibrator ?? String()}
+    set {_calibrator = newValue}
+  }
+  /// Returns true if `calibrator` has been explicitly set.
+  package var hasCalibrator: Bool {self._calibrator != nil}
+  /// Clears the value of `calibrator`. Subsequent reads from it will return its default value.
+  package mutating func clearCalibrator() {self._calibrator = nil}
+
+  package var deployOutputs: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Mode: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case fp32 = 0
+    case fp16 = 1
+    case int8 = 2
+
+    package init() {
+      self = .fp32
+    }
+
+  }
+
+  package init() {}
+
+  fileprivate var _trtMode: TRTParameter.Mode? = nil
+  fileprivate var _topK: UInt32? = nil
+  fileprivate var _model: String? = nil
+  fileprivate var _deploy: String? = nil
+  fileprivate var _calibrator: String? = nil
+}
+
+/// Layers of type Debug.
+package nonisolated struct DebugParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var maxStoredBatches: Int32 {
+    get {_maxStoredBatches ?? 0}
+    set {_maxStoredBatches = newValue}
+  }
+  /// Returns true if `maxStoredBatches` has been explicitly set.
+  package var hasMaxStoredBatches: Bool {self._maxStoredBatches != nil}
+  /// Clears the value of `maxStoredBatches`. Subsequent reads from it will return its default value.
+  package mutating func clearMaxStoredBatches() {self._maxStoredBatches = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _maxStoredBatches: Int32? = nil
+}
+
+/// Layers of type Knn.
+package nonisolated struct KnnParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var numOutput: UInt32 {
+    get {_numOutput ?? 0}
+    set {_numOutput = newValue}
+  }
+  /// Returns true if `numOutput` has been explicitly set.
+  package var hasNumOutput: Bool {self._numOutput != nil}
+  /// Clears the value of `numOutput`. Subsequent reads from it will return its default value.
+  package mutating func clearNumOutput() {self._numOutput = nil}
+
+  package var k: UInt32 {
+    get {_k ?? 0}
+    set {_k = newValue}
+  }
+  /// Returns true if `k` has been explicitly set.
+  package var hasK: Bool {self._k != nil}
+  /// Clears the value of `k`. Subsequent reads from it will return its default value.
+  package mutating func clearK() {self._k = nil}
+
+  package var maxStoredBatches: UInt32 {
+    get {_maxStoredBatches ?? 0}
+    set {_maxStoredBatches = newValue}
+  }
+  /// Returns true if `maxStoredBatches` has been explicitly set.
+  package var hasMaxStoredBatches: Bool {self._maxStoredBatches != nil}
+  /// Clears the value of `maxStoredBatches`. Subsequent reads from it will return its default value.
+  package mutating func clearMaxStoredBatches() {self._maxStoredBatches = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _numOutput: UInt32? = nil
+  fileprivate var _k: UInt32? = nil
+  fileprivate var _maxStoredBatches: UInt32? = nil
+}
+
+/// Layers of type DriveData.
+package nonisolated struct DriveDataParameter: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var shrinkProbFactor: Float {
+    get {_storage._shrinkProbFactor ?? 0}
+    set {_uniqueStorage()._shrinkProbFactor = newValue}
+  }
+  /// Returns true if `shrinkProbFactor` has been explicitly set.
+  package var hasShrinkProbFactor: Bool {_storage._shrinkProbFactor != nil}
+  /// Clears the value of `shrinkProbFactor`. Subsequent reads from it will return its default value.
+  package mutating func clearShrinkProbFactor() {_uniqueStorage()._shrinkProbFactor = nil}
+
+  package var unrecognizeFactor: Float {
+    get {_storage._unrecognizeFactor ?? 0}
+    set {_uniqueStorage()._unrecognizeFactor = newValue}
+  }
+  /// Returns true if `unrecognizeFactor` has been explicitly set.
+  package var hasUnrecognizeFactor: Bool {_storage._unrecognizeFactor != nil}
+  /// Clears the value of `unrecognizeFactor`. Subsequent reads from it will return its default value.
+  package mutating func clearUnrecognizeFactor() {_uniqueStorage()._unrecognizeFactor = nil}
+
+  package var cropNum: Int32 {
+    get {_storage._cropNum ?? 0}
+    set {_uniqueStorage()._cropNum = newValue}
+  }
+  /// Returns true if `cropNum` has been explicitly set.
+  package var hasCropNum: Bool {_storage._cropNum != nil}
+  /// Clears the value of `cropNum`. Subsequent reads from it will return its default value.
+  package mutating func clearCropNum() {_uniqueStorage()._cropNum = nil}
+
+  package var randomCropRatio: Float {
+    get {_storage._randomCropRatio ?? 0}
+    set {_uniqueStorage()._randomCropRatio = newValue}
+  }
+  /// Returns true if `randomCropRatio` has been explicitly set.
+  package var hasRandomCropRatio: Bool {_storage._randomCropRatio != nil}
+  /// Clears the value of `randomCropRatio`. Subsequent reads from it will return its default value.
+  package mutating func clearRandomCropRatio() {_uniqueStorage()._randomCropRatio = nil}
+
+  package var resize: Float {
+    get {_storage._resize ?? 0}
+    set {_uniqueStorage()._resize = newValue}
+  }
+  /// Returns true if `resize` has been explicitly set.
+  package var hasResize: Bool {_storage._resize != nil}
+  /// Clears the value of `resize`. Subsequent reads from it will return its default value.
+  package mutating func clearResize() {_uniqueStorage()._resize = nil}
+
+  package var scale: Float {
+    get {_storage._scale ?? 0}
+    set {_uniqueStorage()._scale = newValue}
+  }
+  /// Returns true if `scale` has been explicitly set.
+  package var hasScale: Bool {_storage._scale != nil}
+  /// Clears the value of `scale`. Subsequent reads from it will return its default value.
+  package mutating func clearScale() {_uniqueStorage()._scale = nil}
+
+  package var croppedHeight: UInt32 {
+    get {_storage._croppedHeight ?? 0}
+    set {_uniqueStorage()._croppedHeight = newValue}
+  }
+  /// Returns true if `croppedHeight` has been explicitly set.
+  package var hasCroppedHeight: Bool {_storage._croppedHeight != nil}
+  /// Clears the value of `croppedHeight`. Subsequent reads from it will return its default value.
+  package mutating func clearCroppedHeight() {_uniqueStorage()._croppedHeight = nil}
+
+  package var croppedWidth: UInt32 {
+    get {_storage._croppedWidth ?? 0}
+    set {_uniqueStorage()._croppedWidth = newValue}
+  }
+  /// Returns true if `croppedWidth` has been explicitly set.
+  package var hasCroppedWidth: Bool {_storage._croppedWidth != nil}
+  /// Clears the value of `croppedWidth`. Subsequent reads from it will return its default value.
+  package mutating func clearCroppedWidth() {_uniqueStorage()._croppedWidth = nil}
+
+  package var tilingWidth: UInt32 {
+    get {_storage._tilingWidth ?? 0}
+    set {_uniqueStorage()._tilingWidth = newValue}
+  }
+  /// Returns true if `tilingWidth` has been explicitly set.
+  package var hasTilingWidth: Bool {_storage._tilingWidth != nil}
+  /// Clears the value of `tilingWidth`. Subsequent reads from it will return its default value.
+  package mutating func clearTilingWidth() {_uniqueStorage()._tilingWidth = nil}
+
+  package var tilingHeight: UInt32 {
+    get {_storage._tilingHeight ?? 0}
+    set {_uniqueStorage()._tilingHeight = newValue}
+  }
+  /// Returns true if `tilingHeight` has been explicitly set.
+  package var hasTilingHeight: Bool {_storage._tilingHeight != nil}
+  /// Clears the value of `tilingHeight`. Subsequent reads from it will return its default value.
+  package mutating func clearTilingHeight() {_uniqueStorage()._tilingHeight = nil}
+
+  package var labelResolution: UInt32 {
+    get {_storage._labelResolution ?? 0}
+    set {_uniqueStorage()._labelResolution = newValue}
+  }
+  /// Returns true if `labelResolution` has been explicitly set.
+  package var hasLabelResolution: Bool {_storage._labelResolution != nil}
+  /// Clears the value of `labelResolution`. Subsequent reads from it will return its default value.
+  package mutating func clearLabelResolution() {_uniqueStorage()._labelResolution = nil}
+
+  package var catalogResolution: UInt32 {
+    get {_storage._catalogResolution ?? 0}
+    set {_uniqueStorage()._catalogResolution = newValue}
+  }
+  /// Returns true if `catalogResolution` has been explicitly set.
+  package var hasCatalogResolution: Bool {_storage._catalogResolution != nil}
+  /// Clears the value of `catalogResolution`. Subsequent reads from it will return its default value.
+  package mutating func clearCatalogResolution() {_uniqueStorage()._catalogResolution = nil}
+
+  package var catalogNumber: UInt32 {
+    get {_storage._catalogNumber ?? 0}
+    set {_uniqueStorage()._catalogNumber = newValue}
+  }
+  /// Returns true if `catalogNumber` has been explicitly set.
+  package var hasCatalogNumber: Bool {_storage._catalogNumber != nil}
+  /// Clears the value of `catalogNumber`. Subsequent reads from it will return its default value.
+  package mutating func clearCatalogNumber() {_uniqueStorage()._catalogNumber = nil}
+
+  package var resizeMax: Float {
+    get {_storage._resizeMax ?? 0}
+    set {_uniqueStorage()._resizeMax = newValue}
+  }
+  /// Returns true if `resizeMax` has been explicitly set.
+  package var hasResizeMax: Bool {_storage._resizeMax != nil}
+  /// Clears the value of `resizeMax`. Subsequent reads from it will return its default value.
+  package mutating func clearResizeMax() {_uniqueStorage()._resizeMax = nil}
+
+  package var resizeMin: Float {
+    get {_storage._resizeMin ?? 0}
+    set {_uniqueStorage()._resizeMin = newValue}
+  }
+  /// Returns true if `resizeMin` has been explicitly set.
+  package var hasResizeMin: Bool {_storage._resizeMin != nil}
+  /// Clears the value of `resizeMin`. Subsequent reads from it will return its default value.
+  package mutating func clearResizeMin() {_uniqueStorage()._resizeMin = nil}
+
+  package var recoMax: Float {
+    get {_storage._recoMax ?? 0}
+    set {_uniqueStorage()._recoMax = newValue}
+  }
+  /// Returns true if `recoMax` has been explicitly set.
+  package var hasRecoMax: Bool {_storage._recoMax != nil}
+  /// Clears the value of `recoMax`. Subsequent reads from it will return its default value.
+  package mutating func clearRecoMax() {_uniqueStorage()._recoMax = nil}
+
+  package var recoMin: Float {
+    get {_storage._recoMin ?? 0}
+    set {_uniqueStorage()._recoMin = newValue}
+  }
+  /// Returns true if `recoMin` has been explicitly set.
+  package var hasRecoMin: Bool {_storage._recoMin != nil}
+  /// Clears the value of `recoMin`. Subsequent reads from it will return its default value.
+  package mutating func clearRecoMin() {_uniqueStorage()._recoMin = nil}
+
+  package var trainMax: Float {
+    get {_storage._trainMax ?? 0}
+    set {_uniqueStorage()._trainMax = newValue}
+  }
+  /// Returns true if `trainMax` has been explicitly set.
+  package var hasTrainMax: Bool {_storage._trainMax != nil}
+  /// Clears the value of `trainMax`. Subsequent reads from it will return its default value.
+  package mutating func clearTrainMax() {_uniqueStorage()._trainMax = nil}
+
+  package var trainMin: Float {
+    get {_storage._trainMin ?? 0}
+    set {_uniqueStorage()._trainMin = newValue}
+  }
+  /// Returns true if `trainMin` has been explicitly set.
+  package var hasTrainMin: Bool {_storage._trainMin != nil}
+  /// Clears the value of `trainMin`. Subsequent reads from it will return its default value.
+  package mutating func clearTrainMin() {_uniqueStorage()._trainMin = nil}
+
+  package var genlistFile: String {
+    get {_storage._genlistFile ?? String()}
+    set {_uniqueStorage()._genlistFile = newValue}
+  }
+  /// Returns true if `genlistFile` has been explicitly set.
+  package var hasGenlistFile: Bool {_storage._genlistFile != nil}
+  /// Clears the value of `genlistFile`. Subsequent reads from it will return its default value.
+  package mutating func clearGenlistFile() {_uniqueStorage()._genlistFile = nil}
+
+  package var genRate: Float {
+    get {_storage._genRate ?? 0}
+    set {_uniqueStorage()._genRate = newValue}
+  }
+  /// Returns true if `genRate` has been explicitly set.
+  package var hasGenRate: Bool {_storage._genRate != nil}
+  /// Clears the value of `genRate`. Subsequent reads from it will return its default value.
+  package mutating func clearGenRate() {_uniqueStorage()._genRate = nil}
+
+  package var blurMax: Float {
+    get {_storage._blurMax ?? 0}
+    set {_uniqueStorage()._blurMax = newValue}
+  }
+  /// Returns true if `blurMax` has been explicitly set.
+  package var hasBlurMax: Bool {_storage._blurMax != nil}
+  /// Clears the value of `blurMax`. Subsequent reads from it will return its default value.
+  package mutating func clearBlurMax() {_uniqueStorage()._blurMax = nil}
+
+  package var noiseMax: Float {
+    get {_storage._noiseMax ?? 0}
+    set {_uniqueStorage()._noiseMax = newValue}
+  }
+  /// Returns true if `noiseMax` has been explicitly set.
+  package var hasNoiseMax: Bool {_storage._noiseMax != nil}
+  /// Clears the value of `noiseMax`. Subsequent reads from it will return its default value.
+  package mutating func clearNoiseMax() {_uniqueStorage()._noiseMax = nil}
+
+  package var gammaMax: Float {
+    get {_storage._gammaMax ?? 0}
+    set {_uniqueStorage()._gammaMax = newValue}
+  }
+  /// Returns true if `gammaMax` has been explicitly set.
+  package var hasGammaMax: Bool {_storage._gammaMax != nil}
+  /// Clears the value of `gammaMax`. Subsequent reads from it will return its default value.
+  package mutating func clearGammaMax() {_uniqueStorage()._gammaMax = nil}
+
+  package var kMax: Float {
+    get {_storage._kMax ?? 0}
+    set {_uniqueStorage()._kMax = newValue}
+  }
+  /// Returns true if `kMax` has been explicitly set.
+  package var hasKMax: Bool {_storage._kMax != nil}
+  /// Clears the value of `kMax`. Subsequent reads from it will return its default value.
+  package mutating func clearKMax() {_uniqueStorage()._kMax = nil}
+
+  package var y0Max: Float {
+    get {_storage._y0Max ?? 0}
+    set {_uniqueStorage()._y0Max = newValue}
+  }
+  /// Returns true if `y0Max` has been explicitly set.
+  package var hasY0Max: Bool {_storage._y0Max != nil}
+  /// Clears the value of `y0Max`. Subsequent reads from it will return its default value.
+  package mutating func clearY0Max() {_uniqueStorage()._y0Max = nil}
+
+  package var shrinkMax: Float {
+    get {_storage._shrinkMax ?? 0}
+    set {_uniqueStorage()._shrinkMax = newValue}
+  }
+  /// Returns true if `shrinkMax` has been explicitly set.
+  package var hasShrinkMax: Bool {_storage._shrinkMax != nil}
+  /// Clears the value of `shrinkMax`. Subsequent reads from it will return its default value.
+  package mutating func clearShrinkMax() {_uniqueStorage()._shrinkMax = nil}
+
+  package var slipMax: Float {
+    get {_storage._slipMax ?? 0}
+    set {_uniqueStorage()._slipMax = newValue}
+  }
+  /// Returns true if `slipMax` has been explicitly set.
+  package var hasSlipMax: Bool {_storage._slipMax != nil}
+  /// Clears the value of `slipMax`. Subsequent reads from it will return its default value.
+  package mutating func clearSlipMax() {_uniqueStorage()._slipMax = nil}
+
+  package var genScale: Float {
+    get {_storage._genScale ?? 0}
+    set {_uniqueStorage()._genScale = newValue}
+  }
+  /// Returns true if `genScale` has been explicitly set.
+  package var hasGenScale: Bool {_storage._genScale != nil}
+  /// Clears the value of `genScale`. Subsequent reads from it will return its default value.
+  package mutating func clearGenScale() {_uniqueStorage()._genScale = nil}
+
+  package var useMask: Bool {
+    get {_storage._useMask ?? false}
+    set {_uniqueStorage()._useMask = newValue}
+  }
+  /// Returns true if `useMask` has been explicitly set.
+  package var hasUseMask: Bool {_storage._useMask != nil}
+  /// Clears the value of `useMask`. Subsequent reads from it will return its default value.
+  package mutating func clearUseMask() {_uniqueStorage()._useMask = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// Layers of type CoSData.
+package nonisolated struct CoSDataParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var source: String {
+    get {_source ?? String()}
+    set {_source = newValue}
+  }
+  /// Returns true if `source` has been explicitly set.
+  package var hasSource: Bool {self._source != nil}
+  /// Clears the value of `source`. Subsequent reads from it will return its default value.
+  package mutating func clearSource() {self._source = nil}
+
+  package var batchSize: UInt32 {
+    get {_batchSize ?? 0}
+    set {_batchSize = newValue}
+  }
+  /// Returns true if `batchSize` has been explicitly set.
+  package var hasBatchSize: Bool {self._batchSize != nil}
+  /// Clears the value of `batchSize`. Subsequent reads from it will return its default value.
+  package mutating func clearBatchSize() {self._batchSize = nil}
+
+  package var top: [CoSDataParameter.Top] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum TopType: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case string = 0
+    case int = 1
+    case float = 2
+    case intArray = 3
+    case floatArray = 4
+    case rawImage = 5
+    case encodedImage = 6
+    case encodedImageWithDim = 7
+
+    package init() {
+      self = .string
+    }
+
+  }
+
+  /// One top.
+  package nonisolated struct Top: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var name: String {
+      get {_name ?? String()}
+      set {_name = newValue}
+    }
+    /// Returns true if `name` has been explicitly set.
+    package var hasName: Bool {self._name != nil}
+    /// Clears the value of `name`. Subsequent reads from it will return its default value.
+    package mutating func clearName() {self._name = nil}
+
+    package var type: CoSDataParameter.TopType {
+      get {_type ?? .string}
+      set {_type = newValue}
+    }
+    /// Returns true if `type` has been explicitly set.
+    package var hasType: Bool {self._type != nil}
+    /// Clears the value of `type`. Subsequent reads from it will return its default value.
+    package mutating func clearType() {self._type = nil}
+
+    package var channels: UInt32 {
+      get {_channels ?? 1}
+      set {_channels = newValue}
+    }
+    /// Returns true if `channels` has been explicitly set.
+    package var hasChannels: Bool {self._channels != nil}
+    /// Clears the value of `channels`. Subsequent reads from it will return its default value.
+    package mutating func clearChannels() {self._channels = nil}
+
+    package var height: UInt32 {
+      get {_height ?? 1}
+      set {_height = newValue}
+    }
+    /// Returns true if `height` has been explicitly set.
+    package var hasHeight: Bool {self._height != nil}
+    /// Clears the value of `height`. Subsequent reads from it will return its default value.
+    package mutating func clearHeight() {self._height = nil}
+
+    package var width: UInt32 {
+      get {_width ?? 1}
+      set {_width = newValue}
+    }
+    /// Returns true if `width` has been explicitly set.
+    package var hasWidth: Bool {self._width != nil}
+    /// Clears the value of `width`. Subsequent reads from it will return its default value.
+    package mutating func clearWidth() {self._width = nil}
+
+    package var outChannels: UInt32 {
+      get {_outChannels ?? 0}
+      set {_outChannels = newValue}
+    }
+    /// Returns true if `outChannels` has been explicitly set.
+    package var hasOutChannels: Bool {self._outChannels != nil}
+    /// Clears the value of `outChannels`. Subsequent reads from it will return its default value.
+    package mutating func clearOutChannels() {self._outChannels = nil}
+
+    package var outHeight: UInt32 {
+      get {_outHeight ?? 0}
+      set {_outHeight = newValue}
+    }
+    /// Returns true if `outHeight` has been explicitly set.
+    package var hasOutHeight: Bool {self._outHeight != nil}
+    /// Clears the value of `outHeight`. Subsequent reads from it will return its default value.
+    package mutating func clearOutHeight() {self._outHeight = nil}
+
+    package var outWidth: UInt32 {
+      get {_outWidth ?? 0}
+      set {_outWidth = newValue}
+    }
+    /// Returns true if `outWidth` has been explicitly set.
+    package var hasOutWidth: Bool {self._outWidth != nil}
+    /// Clears the value of `outWidth`. Subsequent reads from it will return its default value.
+    package mutating func clearOutWidth() {self._outWidth = nil}
+
+    /// 0: one value for each record.
+    package var sampleNumAxes: UInt32 {
+      get {_sampleNumAxes ?? 0}
+      set {_sampleNumAxes = newValue}
+    }
+    /// Returns true if `sampleNumAxes` has been explicitly set.
+    package var hasSampleNumAxes: Bool {self._sampleNumAxes != nil}
+    /// Clears the value of `sampleNumAxes`. Subsequent reads from it will return its default value.
+    package mutating func clearSampleNumAxes() {self._sampleNumAxes = nil}
+
+    /// Whether the records are the second axis.
+    package var transpose: Bool {
+      get {_transpose ?? false}
+      set {_transpose = newValue}
+    }
+    /// Returns true if `transpose` has been explicitly set.
+    package var hasTranspose: Bool {self._transpose != nil}
+    /// Clears the value of `transpose`. Subsequent reads from it will return its default value.
+    package mutating func clearTranspose() {self._transpose = nil}
+
+    package var transformParam: TransformationParameter {
+      get {_transformParam ?? TransformationParameter()}
+      set {_transformParam = newValue}
+    }
+    /// Returns true if `transformParam` has been explicitly set.
+    package var hasTransformParam: Bool {self._transformParam != nil}
+    /// Clears the value of `transformParam`. Subsequent reads from it will return its default value.
+    package mutating func clearTransformParam() {self._transformParam = nil}
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+
+    fileprivate var _name: String? = nil
+    fileprivate var _type: CoSDataParameter.TopType? = nil
+    fileprivate var _channels: UInt32? = nil
+    fileprivate var _height: UInt32? = nil
+    fileprivate var _width: UInt32? = nil
+    fileprivate var _outChannels: UInt32? = nil
+    fileprivate var _outHeight: UInt32? = nil
+    fileprivate var _outWidth: UInt32? = nil
+    fileprivate var _sampleNumAxes: UInt32? = nil
+    fileprivate var _transpose: Bool? = nil
+    fileprivate var _transformParam: TransformationParameter? = nil
+  }
+
+  package init() {}
+
+  fileprivate var _source: String? = nil
+  fileprivate var _batchSize: UInt32? = nil
+}
+
+/// Layers of type DataHeatmap.
+package nonisolated struct HeatmapDataParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var source: String {
+    get {_source ?? String()}
+    set {_source = newValue}
+  }
+  /// Returns true if `source` has been explicitly set.
+  package var hasSource: Bool {self._source != nil}
+  /// Clears the value of `source`. Subsequent reads from it will return its default value.
+  package mutating func clearSource() {self._source = nil}
+
+  package var rootImgDir: String {
+    get {_rootImgDir ?? String()}
+    set {_rootImgDir = newValue}
+  }
+  /// Returns true if `rootImgDir` has been explicitly set.
+  package var hasRootImgDir: Bool {self._rootImgDir != nil}
+  /// Clears the value of `rootImgDir`. Subsequent reads from it will return its default value.
+  package mutating func clearRootImgDir() {self._rootImgDir = nil}
+
+  package var batchsize: UInt32 {
+    get {_batchsize ?? 0}
+    set {_batchsize = newValue}
+  }
+  /// Returns true if `batchsize` has been explicitly set.
+  package var hasBatchsize: Bool {self._batchsize != nil}
+  /// Clears the value of `batchsize`. Subsequent reads from it will return its default value.
+  package mutating func clearBatchsize() {self._batchsize = nil}
+
+  package var cropsize: UInt32 {
+    get {_cropsize ?? 0}
+    set {_cropsize = newValue}
+  }
+  /// Returns true if `cropsize` has been explicitly set.
+  package var hasCropsize: Bool {self._cropsize != nil}
+  /// Clears the value of `cropsize`. Subsequent reads from it will return its default value.
+  package mutating func clearCropsize() {self._cropsize = nil}
+
+  package var outsize: UInt32 {
+    get {_outsize ?? 0}
+    set {_outsize = newValue}
+  }
+  /// Returns true if `outsize` has been explicitly set.
+  package var hasOutsize: Bool {self._outsize != nil}
+  /// Clears the value of `outsize`. Subsequent reads from it will return its default value.
+  package mutating func clearOutsize() {self._outsize = nil}
+
+  package var samplePerCluster: Bool {
+    get {_samplePerCluster ?? false}
+    set {_samplePerCluster = newValue}
+  }
+  /// Returns true if `samplePerCluster` has been explicitly set.
+  package var hasSamplePerCluster: Bool {self._samplePerCluster != nil}
+  /// Clears the value of `samplePerCluster`. Subsequent reads from it will return its default value.
+  package mutating func clearSamplePerCluster() {self._samplePerCluster = nil}
+
+  package var randomCrop: Bool {
+    get {_randomCrop ?? false}
+    set {_randomCrop = newValue}
+  }
+  /// Returns true if `randomCrop` has been explicitly set.
+  package var hasRandomCrop: Bool {self._randomCrop != nil}
+  /// Clears the value of `randomCrop`. Subsequent reads from it will return its default value.
+  package mutating func clearRandomCrop() {self._randomCrop = nil}
+
+  package var labelWidth: UInt32 {
+    get {_labelWidth ?? 0}
+    set {_labelWidth = newValue}
+  }
+  /// Returns true if `labelWidth` has been explicitly set.
+  package var hasLabelWidth: Bool {self._labelWidth != nil}
+  /// Clears the value of `labelWidth`. Subsequent reads from it will return its default value.
+  package mutating func clearLabelWidth() {self._labelWidth = nil}
+
+  package var labelHeight: UInt32 {
+    get {_labelHeight ?? 0}
+    set {_labelHeight = newValue}
+  }
+  /// Returns true if `labelHeight` has been explicitly set.
+  package var hasLabelHeight: Bool {self._labelHeight != nil}
+  /// Clears the value of `labelHeight`. Subsequent reads from it will return its default value.
+  package mutating func clearLabelHeight() {self._labelHeight = nil}
+
+  package var segmentation: Bool {
+    get {_segmentation ?? false}
+    set {_segmentation = newValue}
+  }
+  /// Returns true if `segmentation` has been explicitly set.
+  package var hasSegmentation: Bool {self._segmentation != nil}
+  /// Clears the value of `segmentation`. Subsequent reads from it will return its default value.
+  package mutating func clearSegmentation() {self._segmentation = nil}
+
+  package var flipJointLabels: Bool {
+    get {_flipJointLabels ?? false}
+    set {_flipJointLabels = newValue}
+  }
+  /// Returns true if `flipJointLabels` has been explicitly set.
+  package var hasFlipJointLabels: Bool {self._flipJointLabels != nil}
+  /// Clears the value of `flipJointLabels`. Subsequent reads from it will return its default value.
+  package mutating func clearFlipJointLabels() {self._flipJointLabels = nil}
+
+  package var dontFlipFirst: Bool {
+    get {_dontFlipFirst ?? false}
+    set {_dontFlipFirst = newValue}
+  }
+  /// Returns true if `dontFlipFirst` has been explicitly set.
+  package var hasDontFlipFirst: Bool {self._dontFlipFirst != nil}
+  /// Clears the value of `dontFlipFirst`. Subsequent reads from it will return its default value.
+  package mutating func clearDontFlipFirst() {self._dontFlipFirst = nil}
+
+  package var angleMax: Float {
+    get {_angleMax ?? 0}
+    set {_angleMax = newValue}
+  }
+  /// Returns true if `angleMax` has been explicitly set.
+  package var hasAngleMax: Bool {self._angleMax != nil}
+  /// Clears the value of `angleMax`. Subsequent reads from it will return its default value.
+  package mutating func clearAngleMax() {self._angleMax = nil}
+
+  package var multfact: Float {
+    get {_multfact ?? 0}
+    set {_multfact = newValue}
+  }
+  /// Returns true if `multfact` has been explicitly set.
+  package var hasMultfact: Bool {self._multfact != nil}
+  /// Clears the value of `multfact`. Subsequent reads from it will return its default value.
+  package mutating func clearMultfact() {self._multfact = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _source: String? = nil
+  fileprivate var _rootImgDir: String? = nil
+  fileprivate var _batchsize: UInt32? = nil
+  fileprivate var _cropsize: UInt32? = nil
+  fileprivate var _outsize: UInt32? = nil
+  fileprivate var _samplePerCluster: Bool? = nil
+  fileprivate var _randomCrop: Bool? = nil
+  fileprivate var _labelWidth: UInt32? = nil
+  fileprivate var _labelHeight: UInt32? = nil
+  fileprivate var _segmentation: Bool? = nil
+  fileprivate var _flipJointLabels: Bool? = nil
+  fileprivate var _dontFlipFirst: Bool? = nil
+  fileprivate var _angleMax: Float? = nil
+  fileprivate var _multfact: Float? = nil
+}
+
+/// Layers of type DataSequence.
+package nonisolated struct DataSequenceParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var cacheSize: Int32 {
+    get {_cacheSize ?? 0}
+    set {_cacheSize = newValue}
+  }
+  /// Returns true if `cacheSize` has been explicitly set.
+  package var hasCacheSize: Bool {self._cacheSize != nil}
+  /// Clears the value of `cacheSize`. Subsequent reads from it will return its default value.
+  package mutating func clearCacheSize() {self._cacheSize = nil}
+
+  package var k: Int32 {
+    get {_k ?? 0}
+    set {_k = newValue}
+  }
+  /// Returns true if `k` has been explicitly set.
+  package var hasK: Bool {self._k != nil}
+  /// Clears the value of `k`. Subsequent reads from it will return its default value.
+  package mutating func clearK() {self._k = nil}
+
+  package var outputLabels: Bool {
+    get {_outputLabels ?? false}
+    set {_outputLabels = newValue}
+  }
+  /// Returns true if `outputLabels` has been explicitly set.
+  package var hasOutputLabels: Bool {self._outputLabels != nil}
+  /// Clears the value of `outputLabels`. Subsequent reads from it will return its default value.
+  package mutating func clearOutputLabels() {self._outputLabels = nil}
+
+  package var labelCount: Int32 {
+    get {_labelCount ?? 0}
+    set {_labelCount = newValue}
+  }
+  /// Returns true if `labelCount` has been explicitly set.
+  package var hasLabelCount: Bool {self._labelCount != nil}
+  /// Clears the value of `labelCount`. Subsequent reads from it will return its default value.
+  package mutating func clearLabelCount() {self._labelCount = nil}
+
+  package var labelStart: Int32 {
+    get {_labelStart ?? 0}
+    set {_labelStart = newValue}
+  }
+  /// Returns true if `labelStart` has been explicitly set.
+  package var hasLabelStart: Bool {self._labelStart != nil}
+  /// Clears the value of `labelStart`. Subsequent reads from it will return its default value.
+  package mutating func clearLabelStart() {self._labelStart = nil}
+
+  package var balanceMatches: Bool {
+    get {_balanceMatches ?? false}
+    set {_balanceMatches = newValue}
+  }
+  /// Returns true if `balanceMatches` has been explicitly set.
+  package var hasBalanceMatches: Bool {self._balanceMatches != nil}
+  /// Clears the value of `balanceMatches`. Subsequent reads from it will return its default value.
+  package mutating func clearBalanceMatches() {self._balanceMatches = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _cacheSize: Int32? = nil
+  fileprivate var _k: Int32? = nil
+  fileprivate var _outputLabels: Bool? = nil
+  fileprivate var _labelCount: Int32? = nil
+  fileprivate var _labelStart: Int32? = nil
+  fileprivate var _balanceMatches: Bool? = nil
+}
+
+/// Layers of type Decode.
+package nonisolated struct DecodeParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var centroidOutputIteration: Int32 {
+    get {_centroidOutputIteration ?? 0}
+    set {_centroidOutputIteration = newValue}
+  }
+  /// Returns true if `centroidOutputIteration` has been explicitly set.
+  package var hasCentroidOutputIteration: Bool {self._centroidOutputIteration != nil}
+  /// Clears the value of `centroidOutputIteration`. Subsequent reads from it will return its default value.
+  package mutating func clearCentroidOutputIteration() {self._centroidOutputIteration = nil}
+
+  package var enableCentroidUpdate: Bool {
+    get {_enableCentroidUpdate ?? false}
+    set {_enableCentroidUpdate = newValue}
+  }
+  /// Returns true if `enableCentroidUpdate` has been explicitly set.
+  package var hasEnableCentroidUpdate: Bool {self._enableCentroidUpdate != nil}
+  /// Clears the value of `enableCentroidUpdate`. Subsequent reads from it will return its default value.
+  package mutating func clearEnableCentroidUpdate() {self._enableCentroidUpdate = nil}
+
+  package var cacheSize: Int32 {
+    get {_cacheSize ?? 0}
+    set {_cacheSize = newValue}
+  }
+  /// Returns true if `cacheSize` has been explicitly set.
+  package var hasCacheSize: Bool {self._cacheSize != nil}
+  /// Clears the value of `cacheSize`. Subsequent reads from it will return its default value.
+  package mutating func clearCacheSize() {self._cacheSize = nil}
+
+  package var outputCentroids: Bool {
+    get {_outputCentroids ?? false}
+    set {_outputCentroids = newValue}
+  }
+  /// Returns true if `outputCentroids` has been explicitly set.
+  package var hasOutputCentroids: Bool {self._outputCentroids != nil}
+  /// Clears the value of `outputCentroids`. Subsequent reads from it will return its default value.
+  package mutating func clearOutputCentroids() {self._outputCentroids = nil}
+
+  package var target: DecodeParameter.Target {
+    get {_target ?? .centroid}
+    set {_target = newValue}
+  }
+  /// Returns true if `target` has been explicitly set.
+  package var hasTarget: Bool {self._target != nil}
+  /// Clears the value of `target`. Subsequent reads from it will return its default value.
+  package mutating func clearTarget() {self._target = nil}
+
+  package var pregenAlpha: Int32 {
+    get {_pregenAlpha ?? 0}
+    set {_pregenAlpha = newValue}
+  }
+  /// Returns true if `pregenAlpha` has been explicitly set.
+  package var hasPregenAlpha: Bool {self._pregenAlpha != nil}
+  /// Clears the value of `pregenAlpha`. Subsequent reads from it will return its default value.
+  package mutating func clearPregenAlpha() {self._pregenAlpha = nil}
+
+  package var pregenLabelCount: Int32 {
+    get {_pregenLabelCount ?? 0}
+    set {_pregenLabelCount = newValue}
+  }
+  /// Returns true if `pregenLabelCount` has been explicitly set.
+  package var hasPregenLabelCount: Bool {self._pregenLabelCount != nil}
+  /// Clears the value of `pregenLabelCount`. Subsequent reads from it will return its default value.
+  package mutating func clearPregenLabelCount() {self._pregenLabelCount = nil}
+
+  package var k: Int32 {
+    get {_k ?? 0}
+    set {_k = newValue}
+  }
+  /// Returns true if `k` has been explicitly set.
+  package var hasK: Bool {self._k != nil}
+  /// Clears the value of `k`. Subsequent reads from it will return its default value.
+  package mutating func clearK() {self._k = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Target: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case centroid = 0
+    case pregen = 1
+    case knn = 2
+
+    package init() {
+      self = .centroid
+    }
+
+  }
+
+  package init() {}
+
+  fileprivate var _centroidOutputIteration: Int32? = nil
+  fileprivate var _enableCentroidUpdate: Bool? = nil
+  fileprivate var _cacheSize: Int32? = nil
+  fileprivate var _outputCentroids: Bool? = nil
+  fileprivate var _target: DecodeParameter.Target? = nil
+  fileprivate var _pregenAlpha: Int32? = nil
+  fileprivate var _pregenLabelCount: Int32? = nil
+  fileprivate var _k: Int32? = nil
+}
+
+/// The most bottoms of a layer in a phase.
+package nonisolated struct MaxBottomCount: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var phase: Phase {
+    get {_phase ?? .train}
+    set {_phase = newValue}
+  }
+  /// Returns true if `phase` has been explicitly set.
+  package var hasPhase: Bool {self._phase != nil}
+  /// Clears the value of `phase`. Subsequent reads from it will return its default value.
+  package mutating func clearPhase() {self._phase = nil}
+
+  package var count: Int32 {
+    get {_count ?? 0}
+    set {_count = newValue}
+  }
+  /// Returns true if `count` has been explicitly set.
+  package var hasCount: Bool {self._count != nil}
+  /// Clears the value of `count`. Subsequent reads from it will return its default value.
+  package mutating func clearCount() {self._count = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _phase: Phase? = nil
+  fileprivate var _count: Int32? = nil
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -18934,7 +20170,7 @@ nonisolated extension ParamSpec.DimCheckMode: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LayerParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}bottom\0\u{1}top\0\u{3}loss_weight\0\u{1}param\0\u{1}blobs\0\u{1}include\0\u{1}exclude\0\u{1}phase\0\u{3}propagate_down\0\u{4}Y\u{1}transform_param\0\u{3}loss_param\0\u{3}accuracy_param\0\u{3}argmax_param\0\u{3}concat_param\0\u{3}contrastive_loss_param\0\u{3}convolution_param\0\u{3}data_param\0\u{3}dropout_param\0\u{3}dummy_data_param\0\u{3}eltwise_param\0\u{3}exp_param\0\u{3}hdf5_data_param\0\u{3}hdf5_output_param\0\u{3}hinge_loss_param\0\u{3}image_data_param\0\u{3}infogain_loss_param\0\u{3}inner_product_param\0\u{3}lrn_param\0\u{3}memory_data_param\0\u{3}mvn_param\0\u{3}pooling_param\0\u{3}power_param\0\u{3}relu_param\0\u{3}sigmoid_param\0\u{3}softmax_param\0\u{3}slice_param\0\u{3}tanh_param\0\u{3}threshold_param\0\u{3}window_data_param\0\u{3}python_param\0\u{3}prelu_param\0\u{3}spp_param\0\u{3}reshape_param\0\u{3}log_param\0\u{3}flatten_param\0\u{3}reduction_param\0\u{3}embed_param\0\u{3}tile_param\0\u{3}batch_norm_param\0\u{3}elu_param\0\u{3}bias_param\0\u{3}scale_param\0\u{3}input_param\0\u{3}crop_param\0\u{3}parameter_param\0\u{3}recurrent_param\0\u{3}swish_param\0\u{3}clip_param\0\u{4}|Y\u{2}box_annotator_ohem_param\0\u{3}psroi_pooling_param\0\u{3}permute_param\0\u{3}roi_pooling_param\0\u{3}prior_box_param\0\u{3}annotated_data_param\0\u{3}detection_output_param\0\u{3}detection_evaluate_param\0\u{3}bbox_reg_param\0\u{3}norm_param\0\u{3}bn_param\0\u{3}smooth_l1_loss_param\0\u{3}detection_accuracy_param\0\u{3}image_gt_data_param\0\u{3}convolution3d_param\0\u{3}proposal_target_param\0\u{3}box_group_output_param\0\u{3}box_output_param\0\u{3}multibox_loss_param\0\u{3}squeeze_param\0\u{3}detection_loss_param\0\u{3}pooling3d_param\0\u{3}upsample_param\0\u{3}yolov3_detection_output_param\0\u{3}interp_param\0\u{3}video_data_param\0\u{3}detection_param\0\u{3}reorg_param\0\u{3}yolov3_param\0\u{3}detection_data_param\0\u{3}detection_group_accuracy_param\0\u{3}detection_group_loss_param\0\u{3}eval_data_param\0\u{3}frcnn_output_param\0\u{1}engine\0\u{3}reverse_param\0\u{3}bbox_accuracy_param\0\u{3}lstm_param\0\u{3}margin_inner_product_param\0\u{3}scale_route_param\0\u{3}transpose_param\0\u{3}dense_image_data_param\0\u{3}source_class\0\u{3}yolo_detection_output_param\0\u{3}eval_detection_param\0\u{3}shuffle_channel_param\0\u{3}normalize_param\0\u{3}region_loss_param\0\u{3}center_object_loss_param\0\u{3}insanity_param\0\u{3}seg_accuracy_param\0\u{3}center_loss_param\0\u{3}denseblock_param\0\u{3}guided_dropout_param\0\u{3}rank_param\0\u{3}continuation_indicator_param\0\u{3}cosin_loss_param\0\u{3}grid_pooling_param\0\u{3}inner_distance_param\0\u{3}multi_roi_pooling_param\0\u{3}resize_nearest_neighbor_param\0\u{3}yolo_seg_param\0\u{3}detectnet_augmentation_param\0\u{3}detectnet_groundtruth_param\0\u{3}hashing_loss_param\0\u{3}label_specific_add_param\0\u{3}multi_label_image_data_param\0\u{3}backward_type\0\u{3}focal_loss_param\0\u{3}forward_type\0\u{3}human_att_data_param\0\u{3}cpm_transform_param\0\u{3}st_param\0\u{3}tiling_param\0\u{3}triplet_loss_param\0\u{3}center_cos_loss_param\0\u{3}ctc_loss_param\0\u{3}euclidean_with_tv_param\0\u{3}filter_param\0\u{3}flip_param\0\u{3}margin_softmax_loss_param\0\u{3}multi_stage_meanfield_param\0\u{3}nninterp_param\0\u{3}rank_hard_loss_param\0\u{3}rescale_param\0\u{3}warpctc_loss_param\0\u{3}backward_math\0\u{3}forward_math\0\u{3}l1_loss_param\0\u{3}largemargin_inner_product_param\0\u{3}local_param\0\u{3}relu6_param\0\u{3}roi_align_param\0\u{3}freeze_learning\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}bottom\0\u{1}top\0\u{3}loss_weight\0\u{1}param\0\u{1}blobs\0\u{1}include\0\u{1}exclude\0\u{1}phase\0\u{3}propagate_down\0\u{4}Y\u{1}transform_param\0\u{3}loss_param\0\u{3}accuracy_param\0\u{3}argmax_param\0\u{3}concat_param\0\u{3}contrastive_loss_param\0\u{3}convolution_param\0\u{3}data_param\0\u{3}dropout_param\0\u{3}dummy_data_param\0\u{3}eltwise_param\0\u{3}exp_param\0\u{3}hdf5_data_param\0\u{3}hdf5_output_param\0\u{3}hinge_loss_param\0\u{3}image_data_param\0\u{3}infogain_loss_param\0\u{3}inner_product_param\0\u{3}lrn_param\0\u{3}memory_data_param\0\u{3}mvn_param\0\u{3}pooling_param\0\u{3}power_param\0\u{3}relu_param\0\u{3}sigmoid_param\0\u{3}softmax_param\0\u{3}slice_param\0\u{3}tanh_param\0\u{3}threshold_param\0\u{3}window_data_param\0\u{3}python_param\0\u{3}prelu_param\0\u{3}spp_param\0\u{3}reshape_param\0\u{3}log_param\0\u{3}flatten_param\0\u{3}reduction_param\0\u{3}embed_param\0\u{3}tile_param\0\u{3}batch_norm_param\0\u{3}elu_param\0\u{3}bias_param\0\u{3}scale_param\0\u{3}input_param\0\u{3}crop_param\0\u{3}parameter_param\0\u{3}recurrent_param\0\u{3}swish_param\0\u{3}clip_param\0\u{4}|Y\u{2}box_annotator_ohem_param\0\u{3}psroi_pooling_param\0\u{3}permute_param\0\u{3}roi_pooling_param\0\u{3}prior_box_param\0\u{3}annotated_data_param\0\u{3}detection_output_param\0\u{3}detection_evaluate_param\0\u{3}bbox_reg_param\0\u{3}norm_param\0\u{3}bn_param\0\u{3}smooth_l1_loss_param\0\u{3}detection_accuracy_param\0\u{3}image_gt_data_param\0\u{3}convolution3d_param\0\u{3}proposal_target_param\0\u{3}box_group_output_param\0\u{3}box_output_param\0\u{3}multibox_loss_param\0\u{3}squeeze_param\0\u{3}detection_loss_param\0\u{3}pooling3d_param\0\u{3}upsample_param\0\u{3}yolov3_detection_output_param\0\u{3}interp_param\0\u{3}video_data_param\0\u{3}detection_param\0\u{3}reorg_param\0\u{3}yolov3_param\0\u{3}detection_data_param\0\u{3}detection_group_accuracy_param\0\u{3}detection_group_loss_param\0\u{3}eval_data_param\0\u{3}frcnn_output_param\0\u{1}engine\0\u{3}reverse_param\0\u{3}bbox_accuracy_param\0\u{3}lstm_param\0\u{3}margin_inner_product_param\0\u{3}scale_route_param\0\u{3}transpose_param\0\u{3}dense_image_data_param\0\u{3}source_class\0\u{3}yolo_detection_output_param\0\u{3}eval_detection_param\0\u{3}shuffle_channel_param\0\u{3}normalize_param\0\u{3}region_loss_param\0\u{3}center_object_loss_param\0\u{3}insanity_param\0\u{3}seg_accuracy_param\0\u{3}center_loss_param\0\u{3}denseblock_param\0\u{3}guided_dropout_param\0\u{3}rank_param\0\u{3}continuation_indicator_param\0\u{3}cosin_loss_param\0\u{3}grid_pooling_param\0\u{3}inner_distance_param\0\u{3}multi_roi_pooling_param\0\u{3}resize_nearest_neighbor_param\0\u{3}yolo_seg_param\0\u{3}detectnet_augmentation_param\0\u{3}detectnet_groundtruth_param\0\u{3}hashing_loss_param\0\u{3}label_specific_add_param\0\u{3}multi_label_image_data_param\0\u{3}backward_type\0\u{3}focal_loss_param\0\u{3}forward_type\0\u{3}human_att_data_param\0\u{3}cpm_transform_param\0\u{3}st_param\0\u{3}tiling_param\0\u{3}triplet_loss_param\0\u{3}center_cos_loss_param\0\u{3}ctc_loss_param\0\u{3}euclidean_with_tv_param\0\u{3}filter_param\0\u{3}flip_param\0\u{3}margin_softmax_loss_param\0\u{3}multi_stage_meanfield_param\0\u{3}nninterp_param\0\u{3}rank_hard_loss_param\0\u{3}rescale_param\0\u{3}warpctc_loss_param\0\u{3}backward_math\0\u{3}forward_math\0\u{3}l1_loss_param\0\u{3}largemargin_inner_product_param\0\u{3}local_param\0\u{3}relu6_param\0\u{3}roi_align_param\0\u{3}freeze_learning\0\u{3}set_loss2_param\0\u{3}lstm_simple_param\0\u{3}lstm_attention_param\0\u{3}labelsequence_accuracy_param\0\u{3}trt_param\0\u{3}debug_param\0\u{3}knn_param\0\u{3}drive_data_param\0\u{3}cos_data_param\0\u{3}heatmap_data_param\0\u{1}visualise\0\u{3}data_sequence_param\0\u{3}decode_param\0\u{3}max_bottom_count\0")
 
   fileprivate class _StorageClass {
     var _name: String? = nil
@@ -19091,6 +20327,20 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _relu6Param: ReLU6Parameter? = nil
     var _roiAlignParam: ROIAlignParameter? = nil
     var _freezeLearning: Bool? = nil
+    var _setLoss2Param: SetLoss2Parameter? = nil
+    var _lstmSimpleParam: LSTMParameter? = nil
+    var _lstmAttentionParam: LSTMParameter? = nil
+    var _labelsequenceAccuracyParam: LabelsequenceAccuracyParameter? = nil
+    var _trtParam: TRTParameter? = nil
+    var _debugParam: DebugParameter? = nil
+    var _knnParam: KnnParameter? = nil
+    var _driveDataParam: DriveDataParameter? = nil
+    var _cosDataParam: CoSDataParameter? = nil
+    var _heatmapDataParam: HeatmapDataParameter? = nil
+    var _visualise: Bool? = nil
+    var _dataSequenceParam: DataSequenceParameter? = nil
+    var _decodeParam: DecodeParameter? = nil
+    var _maxBottomCount: [MaxBottomCount] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -19255,6 +20505,20 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _relu6Param = source._relu6Param
       _roiAlignParam = source._roiAlignParam
       _freezeLearning = source._freezeLearning
+      _setLoss2Param = source._setLoss2Param
+      _lstmSimpleParam = source._lstmSimpleParam
+      _lstmAttentionParam = source._lstmAttentionParam
+      _labelsequenceAccuracyParam = source._labelsequenceAccuracyParam
+      _trtParam = source._trtParam
+      _debugParam = source._debugParam
+      _knnParam = source._knnParam
+      _driveDataParam = source._driveDataParam
+      _cosDataParam = source._cosDataParam
+      _heatmapDataParam = source._heatmapDataParam
+      _visualise = source._visualise
+      _dataSequenceParam = source._dataSequenceParam
+      _decodeParam = source._decodeParam
+      _maxBottomCount = source._maxBottomCount
     }
   }
 
@@ -19434,6 +20698,20 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 10091: try { try decoder.decodeSingularMessageField(value: &_storage._relu6Param) }()
         case 10092: try { try decoder.decodeSingularMessageField(value: &_storage._roiAlignParam) }()
         case 10093: try { try decoder.decodeSingularBoolField(value: &_storage._freezeLearning) }()
+        case 10094: try { try decoder.decodeSingularMessageField(value: &_storage._setLoss2Param) }()
+        case 10095: try { try decoder.decodeSingularMessageField(value: &_storage._lstmSimpleParam) }()
+        case 10096: try { try decoder.decodeSingularMessageField(value: &_storage._lstmAttentionParam) }()
+        case 10097: try { try decoder.decodeSingularMessageField(value: &_storage._labelsequenceAccuracyParam) }()
+        case 10098: try { try decoder.decodeSingularMessageField(value: &_storage._trtParam) }()
+        case 10099: try { try decoder.decodeSingularMessageField(value: &_storage._debugParam) }()
+        case 10100: try { try decoder.decodeSingularMessageField(value: &_storage._knnParam) }()
+        case 10101: try { try decoder.decodeSingularMessageField(value: &_storage._driveDataParam) }()
+        case 10102: try { try decoder.decodeSingularMessageField(value: &_storage._cosDataParam) }()
+        case 10103: try { try decoder.decodeSingularMessageField(value: &_storage._heatmapDataParam) }()
+        case 10104: try { try decoder.decodeSingularBoolField(value: &_storage._visualise) }()
+        case 10105: try { try decoder.decodeSingularMessageField(value: &_storage._dataSequenceParam) }()
+        case 10106: try { try decoder.decodeSingularMessageField(value: &_storage._decodeParam) }()
+        case 10107: try { try decoder.decodeRepeatedMessageField(value: &_storage._maxBottomCount) }()
         default: break
         }
       }
@@ -19908,6 +21186,48 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       try { if let v = _storage._freezeLearning {
         try visitor.visitSingularBoolField(value: v, fieldNumber: 10093)
       } }()
+      try { if let v = _storage._setLoss2Param {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10094)
+      } }()
+      try { if let v = _storage._lstmSimpleParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10095)
+      } }()
+      try { if let v = _storage._lstmAttentionParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10096)
+      } }()
+      try { if let v = _storage._labelsequenceAccuracyParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10097)
+      } }()
+      try { if let v = _storage._trtParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10098)
+      } }()
+      try { if let v = _storage._debugParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10099)
+      } }()
+      try { if let v = _storage._knnParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10100)
+      } }()
+      try { if let v = _storage._driveDataParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10101)
+      } }()
+      try { if let v = _storage._cosDataParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10102)
+      } }()
+      try { if let v = _storage._heatmapDataParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10103)
+      } }()
+      try { if let v = _storage._visualise {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 10104)
+      } }()
+      try { if let v = _storage._dataSequenceParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10105)
+      } }()
+      try { if let v = _storage._decodeParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10106)
+      } }()
+      if !_storage._maxBottomCount.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._maxBottomCount, fieldNumber: 10107)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -20071,6 +21391,20 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._relu6Param != rhs_storage._relu6Param {return false}
         if _storage._roiAlignParam != rhs_storage._roiAlignParam {return false}
         if _storage._freezeLearning != rhs_storage._freezeLearning {return false}
+        if _storage._setLoss2Param != rhs_storage._setLoss2Param {return false}
+        if _storage._lstmSimpleParam != rhs_storage._lstmSimpleParam {return false}
+        if _storage._lstmAttentionParam != rhs_storage._lstmAttentionParam {return false}
+        if _storage._labelsequenceAccuracyParam != rhs_storage._labelsequenceAccuracyParam {return false}
+        if _storage._trtParam != rhs_storage._trtParam {return false}
+        if _storage._debugParam != rhs_storage._debugParam {return false}
+        if _storage._knnParam != rhs_storage._knnParam {return false}
+        if _storage._driveDataParam != rhs_storage._driveDataParam {return false}
+        if _storage._cosDataParam != rhs_storage._cosDataParam {return false}
+        if _storage._heatmapDataParam != rhs_storage._heatmapDataParam {return false}
+        if _storage._visualise != rhs_storage._visualise {return false}
+        if _storage._dataSequenceParam != rhs_storage._dataSequenceParam {return false}
+        if _storage._decodeParam != rhs_storage._decodeParam {return false}
+        if _storage._maxBottomCount != rhs_storage._maxBottomCount {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -26457,7 +27791,7 @@ nonisolated extension SaveOutputParameter: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension ResizeParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ResizeParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prob\0\u{3}resize_mode\0\u{1}height\0\u{1}width\0\u{3}pad_mode\0\u{3}pad_value\0\u{3}interp_mode\0\u{3}height_scale\0\u{3}width_scale\0\u{1}jitter\0\u{3}is_pyramid_test\0\u{3}out_height_scale\0\u{3}out_width_scale\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prob\0\u{3}resize_mode\0\u{1}height\0\u{1}width\0\u{3}pad_mode\0\u{3}pad_value\0\u{3}interp_mode\0\u{3}height_scale\0\u{3}width_scale\0\u{1}jitter\0\u{3}is_pyramid_test\0\u{3}out_height_scale\0\u{3}out_width_scale\0\u{2}C\\\u{2}option\0\u{1}active\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -26478,6 +27812,8 @@ nonisolated extension ResizeParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 11: try { try decoder.decodeSingularBoolField(value: &self._isPyramidTest) }()
       case 12: try { try decoder.decodeSingularFloatField(value: &self._outHeightScale) }()
       case 13: try { try decoder.decodeSingularFloatField(value: &self._outWidthScale) }()
+      case 10000: try { try decoder.decodeSingularMessageField(value: &self._option) }()
+      case 10001: try { try decoder.decodeSingularBoolField(value: &self._active) }()
       default: break
       }
     }
@@ -26527,6 +27863,12 @@ nonisolated extension ResizeParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
     try { if let v = self._outWidthScale {
       try visitor.visitSingularFloatField(value: v, fieldNumber: 13)
     } }()
+    try { if let v = self._option {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10000)
+    } }()
+    try { if let v = self._active {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 10001)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -26544,6 +27886,8 @@ nonisolated extension ResizeParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs._isPyramidTest != rhs._isPyramidTest {return false}
     if lhs._outHeightScale != rhs._outHeightScale {return false}
     if lhs._outWidthScale != rhs._outWidthScale {return false}
+    if lhs._option != rhs._option {return false}
+    if lhs._active != rhs._active {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -29790,93 +31134,181 @@ nonisolated extension DetectionDataParameter: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension DistortionParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DistortionParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}brightness_prob\0\u{3}brightness_delta\0\u{3}contrast_prob\0\u{3}contrast_lower\0\u{3}contrast_upper\0\u{3}hue_prob\0\u{3}hue_delta\0\u{3}saturation_prob\0\u{3}saturation_lower\0\u{3}saturation_upper\0\u{3}random_order_prob\0\u{3}exposure_lower\0\u{3}exposure_upper\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}brightness_prob\0\u{3}brightness_delta\0\u{3}contrast_prob\0\u{3}contrast_lower\0\u{3}contrast_upper\0\u{3}hue_prob\0\u{3}hue_delta\0\u{3}saturation_prob\0\u{3}saturation_lower\0\u{3}saturation_upper\0\u{3}random_order_prob\0\u{3}exposure_lower\0\u{3}exposure_upper\0\u{2}C\\\u{2}option\0\u{1}active\0\u{3}use_gpu\0\u{3}random_seed\0")
+
+  fileprivate class _StorageClass {
+    var _brightnessProb: Float? = nil
+    var _brightnessDelta: Float? = nil
+    var _contrastProb: Float? = nil
+    var _contrastLower: Float? = nil
+    var _contrastUpper: Float? = nil
+    var _hueProb: Float? = nil
+    var _hueDelta: Float? = nil
+    var _saturationProb: Float? = nil
+    var _saturationLower: Float? = nil
+    var _saturationUpper: Float? = nil
+    var _randomOrderProb: Float? = nil
+    var _exposureLower: Float? = nil
+    var _exposureUpper: Float? = nil
+    var _option: OptionParameter? = nil
+    var _active: Bool? = nil
+    var _useGpu: Bool? = nil
+    var _randomSeed: Int64? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _brightnessProb = source._brightnessProb
+      _brightnessDelta = source._brightnessDelta
+      _contrastProb = source._contrastProb
+      _contrastLower = source._contrastLower
+      _contrastUpper = source._contrastUpper
+      _hueProb = source._hueProb
+      _hueDelta = source._hueDelta
+      _saturationProb = source._saturationProb
+      _saturationLower = source._saturationLower
+      _saturationUpper = source._saturationUpper
+      _randomOrderProb = source._randomOrderProb
+      _exposureLower = source._exposureLower
+      _exposureUpper = source._exposureUpper
+      _option = source._option
+      _active = source._active
+      _useGpu = source._useGpu
+      _randomSeed = source._randomSeed
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularFloatField(value: &self._brightnessProb) }()
-      case 2: try { try decoder.decodeSingularFloatField(value: &self._brightnessDelta) }()
-      case 3: try { try decoder.decodeSingularFloatField(value: &self._contrastProb) }()
-      case 4: try { try decoder.decodeSingularFloatField(value: &self._contrastLower) }()
-      case 5: try { try decoder.decodeSingularFloatField(value: &self._contrastUpper) }()
-      case 6: try { try decoder.decodeSingularFloatField(value: &self._hueProb) }()
-      case 7: try { try decoder.decodeSingularFloatField(value: &self._hueDelta) }()
-      case 8: try { try decoder.decodeSingularFloatField(value: &self._saturationProb) }()
-      case 9: try { try decoder.decodeSingularFloatField(value: &self._saturationLower) }()
-      case 10: try { try decoder.decodeSingularFloatField(value: &self._saturationUpper) }()
-      case 11: try { try decoder.decodeSingularFloatField(value: &self._randomOrderProb) }()
-      case 12: try { try decoder.decodeSingularFloatField(value: &self._exposureLower) }()
-      case 13: try { try decoder.decodeSingularFloatField(value: &self._exposureUpper) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularFloatField(value: &_storage._brightnessProb) }()
+        case 2: try { try decoder.decodeSingularFloatField(value: &_storage._brightnessDelta) }()
+        case 3: try { try decoder.decodeSingularFloatField(value: &_storage._contrastProb) }()
+        case 4: try { try decoder.decodeSingularFloatField(value: &_storage._contrastLower) }()
+        case 5: try { try decoder.decodeSingularFloatField(value: &_storage._contrastUpper) }()
+        case 6: try { try decoder.decodeSingularFloatField(value: &_storage._hueProb) }()
+        case 7: try { try decoder.decodeSingularFloatField(value: &_storage._hueDelta) }()
+        case 8: try { try decoder.decodeSingularFloatField(value: &_storage._saturationProb) }()
+        case 9: try { try decoder.decodeSingularFloatField(value: &_storage._saturationLower) }()
+        case 10: try { try decoder.decodeSingularFloatField(value: &_storage._saturationUpper) }()
+        case 11: try { try decoder.decodeSingularFloatField(value: &_storage._randomOrderProb) }()
+        case 12: try { try decoder.decodeSingularFloatField(value: &_storage._exposureLower) }()
+        case 13: try { try decoder.decodeSingularFloatField(value: &_storage._exposureUpper) }()
+        case 10000: try { try decoder.decodeSingularMessageField(value: &_storage._option) }()
+        case 10001: try { try decoder.decodeSingularBoolField(value: &_storage._active) }()
+        case 10002: try { try decoder.decodeSingularBoolField(value: &_storage._useGpu) }()
+        case 10003: try { try decoder.decodeSingularInt64Field(value: &_storage._randomSeed) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._brightnessProb {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
-    } }()
-    try { if let v = self._brightnessDelta {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._contrastProb {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
-    } }()
-    try { if let v = self._contrastLower {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 4)
-    } }()
-    try { if let v = self._contrastUpper {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 5)
-    } }()
-    try { if let v = self._hueProb {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 6)
-    } }()
-    try { if let v = self._hueDelta {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 7)
-    } }()
-    try { if let v = self._saturationProb {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 8)
-    } }()
-    try { if let v = self._saturationLower {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 9)
-    } }()
-    try { if let v = self._saturationUpper {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 10)
-    } }()
-    try { if let v = self._randomOrderProb {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 11)
-    } }()
-    try { if let v = self._exposureLower {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 12)
-    } }()
-    try { if let v = self._exposureUpper {
-      try visitor.visitSingularFloatField(value: v, fieldNumber: 13)
-    } }()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._brightnessProb {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._brightnessDelta {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._contrastProb {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._contrastLower {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._contrastUpper {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._hueProb {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 6)
+      } }()
+      try { if let v = _storage._hueDelta {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._saturationProb {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 8)
+      } }()
+      try { if let v = _storage._saturationLower {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._saturationUpper {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._randomOrderProb {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 11)
+      } }()
+      try { if let v = _storage._exposureLower {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._exposureUpper {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 13)
+      } }()
+      try { if let v = _storage._option {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10000)
+      } }()
+      try { if let v = _storage._active {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 10001)
+      } }()
+      try { if let v = _storage._useGpu {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 10002)
+      } }()
+      try { if let v = _storage._randomSeed {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 10003)
+      } }()
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: DistortionParameter, rhs: DistortionParameter) -> Bool {
-    if lhs._brightnessProb != rhs._brightnessProb {return false}
-    if lhs._brightnessDelta != rhs._brightnessDelta {return false}
-    if lhs._contrastProb != rhs._contrastProb {return false}
-    if lhs._contrastLower != rhs._contrastLower {return false}
-    if lhs._contrastUpper != rhs._contrastUpper {return false}
-    if lhs._hueProb != rhs._hueProb {return false}
-    if lhs._hueDelta != rhs._hueDelta {return false}
-    if lhs._saturationProb != rhs._saturationProb {return false}
-    if lhs._saturationLower != rhs._saturationLower {return false}
-    if lhs._saturationUpper != rhs._saturationUpper {return false}
-    if lhs._randomOrderProb != rhs._randomOrderProb {return false}
-    if lhs._exposureLower != rhs._exposureLower {return false}
-    if lhs._exposureUpper != rhs._exposureUpper {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._brightnessProb != rhs_storage._brightnessProb {return false}
+        if _storage._brightnessDelta != rhs_storage._brightnessDelta {return false}
+        if _storage._contrastProb != rhs_storage._contrastProb {return false}
+        if _storage._contrastLower != rhs_storage._contrastLower {return false}
+        if _storage._contrastUpper != rhs_storage._contrastUpper {return false}
+        if _storage._hueProb != rhs_storage._hueProb {return false}
+        if _storage._hueDelta != rhs_storage._hueDelta {return false}
+        if _storage._saturationProb != rhs_storage._saturationProb {return false}
+        if _storage._saturationLower != rhs_storage._saturationLower {return false}
+        if _storage._saturationUpper != rhs_storage._saturationUpper {return false}
+        if _storage._randomOrderProb != rhs_storage._randomOrderProb {return false}
+        if _storage._exposureLower != rhs_storage._exposureLower {return false}
+        if _storage._exposureUpper != rhs_storage._exposureUpper {return false}
+        if _storage._option != rhs_storage._option {return false}
+        if _storage._active != rhs_storage._active {return false}
+        if _storage._useGpu != rhs_storage._useGpu {return false}
+        if _storage._randomSeed != rhs_storage._randomSeed {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -32132,7 +33564,7 @@ nonisolated extension DetectNetAugmentationParameter: SwiftProtobuf.Message, Swi
 
 nonisolated extension NoiseParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NoiseParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prob\0\u{3}hist_eq\0\u{1}inverse\0\u{1}decolorize\0\u{3}gauss_blur\0\u{1}jpeg\0\u{1}posterize\0\u{1}erode\0\u{1}saltpepper\0\u{3}saltpepper_param\0\u{1}clahe\0\u{3}convert_to_hsv\0\u{3}convert_to_lab\0\u{3}gaussian_std\0\u{1}sigma\0\u{3}uniform_range\0\u{1}bias\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prob\0\u{3}hist_eq\0\u{1}inverse\0\u{1}decolorize\0\u{3}gauss_blur\0\u{1}jpeg\0\u{1}posterize\0\u{1}erode\0\u{1}saltpepper\0\u{3}saltpepper_param\0\u{1}clahe\0\u{3}convert_to_hsv\0\u{3}convert_to_lab\0\u{3}gaussian_std\0\u{1}sigma\0\u{3}uniform_range\0\u{1}bias\0\u{2}\u{7f}[\u{2}option\0\u{1}active\0\u{3}use_gpu\0\u{3}random_seed\0")
 
   fileprivate class _StorageClass {
     var _prob: Float? = nil
@@ -32152,6 +33584,10 @@ nonisolated extension NoiseParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _sigma: Float? = nil
     var _uniformRange: Float? = nil
     var _bias: Float? = nil
+    var _option: OptionParameter? = nil
+    var _active: Bool? = nil
+    var _useGpu: Bool? = nil
+    var _randomSeed: Int64? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -32179,6 +33615,10 @@ nonisolated extension NoiseParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _sigma = source._sigma
       _uniformRange = source._uniformRange
       _bias = source._bias
+      _option = source._option
+      _active = source._active
+      _useGpu = source._useGpu
+      _randomSeed = source._randomSeed
     }
   }
 
@@ -32214,6 +33654,10 @@ nonisolated extension NoiseParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 15: try { try decoder.decodeSingularFloatField(value: &_storage._sigma) }()
         case 16: try { try decoder.decodeSingularFloatField(value: &_storage._uniformRange) }()
         case 17: try { try decoder.decodeSingularFloatField(value: &_storage._bias) }()
+        case 10000: try { try decoder.decodeSingularMessageField(value: &_storage._option) }()
+        case 10001: try { try decoder.decodeSingularBoolField(value: &_storage._active) }()
+        case 10002: try { try decoder.decodeSingularBoolField(value: &_storage._useGpu) }()
+        case 10003: try { try decoder.decodeSingularInt64Field(value: &_storage._randomSeed) }()
         default: break
         }
       }
@@ -32277,6 +33721,18 @@ nonisolated extension NoiseParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       try { if let v = _storage._bias {
         try visitor.visitSingularFloatField(value: v, fieldNumber: 17)
       } }()
+      try { if let v = _storage._option {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10000)
+      } }()
+      try { if let v = _storage._active {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 10001)
+      } }()
+      try { if let v = _storage._useGpu {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 10002)
+      } }()
+      try { if let v = _storage._randomSeed {
+        try visitor.visitSingularInt64Field(value: v, fieldNumber: 10003)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -32303,6 +33759,10 @@ nonisolated extension NoiseParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._sigma != rhs_storage._sigma {return false}
         if _storage._uniformRange != rhs_storage._uniformRange {return false}
         if _storage._bias != rhs_storage._bias {return false}
+        if _storage._option != rhs_storage._option {return false}
+        if _storage._active != rhs_storage._active {return false}
+        if _storage._useGpu != rhs_storage._useGpu {return false}
+        if _storage._randomSeed != rhs_storage._randomSeed {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -32362,7 +33822,7 @@ nonisolated extension SaltPepperParameter.SaltType: SwiftProtobuf._ProtoNameProv
 
 nonisolated extension ExpansionParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ExpansionParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prob\0\u{3}max_expand_ratio\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}prob\0\u{3}max_expand_ratio\0\u{2}N\\\u{2}option\0\u{1}active\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -32372,6 +33832,8 @@ nonisolated extension ExpansionParameter: SwiftProtobuf.Message, SwiftProtobuf._
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularFloatField(value: &self._prob) }()
       case 2: try { try decoder.decodeSingularFloatField(value: &self._maxExpandRatio) }()
+      case 10000: try { try decoder.decodeSingularMessageField(value: &self._option) }()
+      case 10001: try { try decoder.decodeSingularBoolField(value: &self._active) }()
       default: break
       }
     }
@@ -32388,12 +33850,20 @@ nonisolated extension ExpansionParameter: SwiftProtobuf.Message, SwiftProtobuf._
     try { if let v = self._maxExpandRatio {
       try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
     } }()
+    try { if let v = self._option {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10000)
+    } }()
+    try { if let v = self._active {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 10001)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: ExpansionParameter, rhs: ExpansionParameter) -> Bool {
     if lhs._prob != rhs._prob {return false}
     if lhs._maxExpandRatio != rhs._maxExpandRatio {return false}
+    if lhs._option != rhs._option {return false}
+    if lhs._active != rhs._active {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -32401,7 +33871,7 @@ nonisolated extension ExpansionParameter: SwiftProtobuf.Message, SwiftProtobuf._
 
 nonisolated extension EmitConstraint: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".EmitConstraint"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}emit_type\0\u{3}emit_overlap\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}emit_type\0\u{3}emit_overlap\0\u{2}N\\\u{2}option\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -32411,6 +33881,7 @@ nonisolated extension EmitConstraint: SwiftProtobuf.Message, SwiftProtobuf._Mess
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularEnumField(value: &self._emitType) }()
       case 2: try { try decoder.decodeSingularFloatField(value: &self._emitOverlap) }()
+      case 10000: try { try decoder.decodeSingularMessageField(value: &self._option) }()
       default: break
       }
     }
@@ -32427,12 +33898,16 @@ nonisolated extension EmitConstraint: SwiftProtobuf.Message, SwiftProtobuf._Mess
     try { if let v = self._emitOverlap {
       try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
     } }()
+    try { if let v = self._option {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 10000)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: EmitConstraint, rhs: EmitConstraint) -> Bool {
     if lhs._emitType != rhs._emitType {return false}
     if lhs._emitOverlap != rhs._emitOverlap {return false}
+    if lhs._option != rhs._option {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -34351,41 +35826,81 @@ nonisolated extension RandomResizeParameter: SwiftProtobuf.Message, SwiftProtobu
   package static let protoMessageName: String = _protobuf_package + ".RandomResizeParameter"
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}min_size\0\u{3}max_size\0\u{3}resize_param\0")
 
+  fileprivate class _StorageClass {
+    var _minSize: UInt32? = nil
+    var _maxSize: UInt32? = nil
+    var _resizeParam: ResizeParameter? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _minSize = source._minSize
+      _maxSize = source._maxSize
+      _resizeParam = source._resizeParam
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._minSize) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._maxSize) }()
-      case 3: try { try decoder.decodeSingularMessageField(value: &self._resizeParam) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt32Field(value: &_storage._minSize) }()
+        case 2: try { try decoder.decodeSingularUInt32Field(value: &_storage._maxSize) }()
+        case 3: try { try decoder.decodeSingularMessageField(value: &_storage._resizeParam) }()
+        default: break
+        }
       }
     }
   }
 
   package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._minSize {
-      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
-    } }()
-    try { if let v = self._maxSize {
-      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._resizeParam {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
-    } }()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._minSize {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._maxSize {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._resizeParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+      } }()
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: RandomResizeParameter, rhs: RandomResizeParameter) -> Bool {
-    if lhs._minSize != rhs._minSize {return false}
-    if lhs._maxSize != rhs._maxSize {return false}
-    if lhs._resizeParam != rhs._resizeParam {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._minSize != rhs_storage._minSize {return false}
+        if _storage._maxSize != rhs_storage._maxSize {return false}
+        if _storage._resizeParam != rhs_storage._resizeParam {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -34606,6 +36121,890 @@ nonisolated extension MaskParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
     if lhs._boundaryRight != rhs._boundaryRight {return false}
     if lhs._boundaryTop != rhs._boundaryTop {return false}
     if lhs._boundaryBottom != rhs._boundaryBottom {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension SetLoss2Parameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SetLoss2Parameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}alpha\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFloatField(value: &self._alpha) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._alpha {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: SetLoss2Parameter, rhs: SetLoss2Parameter) -> Bool {
+    if lhs._alpha != rhs._alpha {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension LabelsequenceAccuracyParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LabelsequenceAccuracyParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}blank_label\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self._blankLabel) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._blankLabel {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: LabelsequenceAccuracyParameter, rhs: LabelsequenceAccuracyParameter) -> Bool {
+    if lhs._blankLabel != rhs._blankLabel {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TRTParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TRTParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}trt_mode\0\u{3}top_k\0\u{1}model\0\u{1}deploy\0\u{1}calibrator\0\u{3}deploy_outputs\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self._trtMode) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._topK) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._model) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._deploy) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self._calibrator) }()
+      case 6: try { try decoder.decodeRepeatedStringField(value: &self.deployOutputs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._trtMode {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._topK {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._model {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._deploy {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._calibrator {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 5)
+    } }()
+    if !self.deployOutputs.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.deployOutputs, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TRTParameter, rhs: TRTParameter) -> Bool {
+    if lhs._trtMode != rhs._trtMode {return false}
+    if lhs._topK != rhs._topK {return false}
+    if lhs._model != rhs._model {return false}
+    if lhs._deploy != rhs._deploy {return false}
+    if lhs._calibrator != rhs._calibrator {return false}
+    if lhs.deployOutputs != rhs.deployOutputs {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TRTParameter.Mode: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FP32\0\u{1}FP16\0\u{1}INT8\0")
+}
+
+nonisolated extension DebugParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DebugParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}max_stored_batches\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self._maxStoredBatches) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._maxStoredBatches {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: DebugParameter, rhs: DebugParameter) -> Bool {
+    if lhs._maxStoredBatches != rhs._maxStoredBatches {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension KnnParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KnnParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}num_output\0\u{1}k\0\u{3}max_stored_batches\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._numOutput) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._k) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._maxStoredBatches) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._numOutput {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._k {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._maxStoredBatches {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: KnnParameter, rhs: KnnParameter) -> Bool {
+    if lhs._numOutput != rhs._numOutput {return false}
+    if lhs._k != rhs._k {return false}
+    if lhs._maxStoredBatches != rhs._maxStoredBatches {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension DriveDataParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DriveDataParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}shrink_prob_factor\0\u{3}unrecognize_factor\0\u{3}crop_num\0\u{3}random_crop_ratio\0\u{1}resize\0\u{1}scale\0\u{3}cropped_height\0\u{3}cropped_width\0\u{3}tiling_width\0\u{3}tiling_height\0\u{3}label_resolution\0\u{3}catalog_resolution\0\u{3}catalog_number\0\u{3}resize_max\0\u{3}resize_min\0\u{3}reco_max\0\u{3}reco_min\0\u{3}train_max\0\u{3}train_min\0\u{3}genlist_file\0\u{3}gen_rate\0\u{3}blur_max\0\u{3}noise_max\0\u{3}gamma_max\0\u{3}k_max\0\u{3}y0_max\0\u{3}shrink_max\0\u{3}slip_max\0\u{3}gen_scale\0\u{3}use_mask\0")
+
+  fileprivate class _StorageClass {
+    var _shrinkProbFactor: Float? = nil
+    var _unrecognizeFactor: Float? = nil
+    var _cropNum: Int32? = nil
+    var _randomCropRatio: Float? = nil
+    var _resize: Float? = nil
+    var _scale: Float? = nil
+    var _croppedHeight: UInt32? = nil
+    var _croppedWidth: UInt32? = nil
+    var _tilingWidth: UInt32? = nil
+    var _tilingHeight: UInt32? = nil
+    var _labelResolution: UInt32? = nil
+    var _catalogResolution: UInt32? = nil
+    var _catalogNumber: UInt32? = nil
+    var _resizeMax: Float? = nil
+    var _resizeMin: Float? = nil
+    var _recoMax: Float? = nil
+    var _recoMin: Float? = nil
+    var _trainMax: Float? = nil
+    var _trainMin: Float? = nil
+    var _genlistFile: String? = nil
+    var _genRate: Float? = nil
+    var _blurMax: Float? = nil
+    var _noiseMax: Float? = nil
+    var _gammaMax: Float? = nil
+    var _kMax: Float? = nil
+    var _y0Max: Float? = nil
+    var _shrinkMax: Float? = nil
+    var _slipMax: Float? = nil
+    var _genScale: Float? = nil
+    var _useMask: Bool? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _shrinkProbFactor = source._shrinkProbFactor
+      _unrecognizeFactor = source._unrecognizeFactor
+      _cropNum = source._cropNum
+      _randomCropRatio = source._randomCropRatio
+      _resize = source._resize
+      _scale = source._scale
+      _croppedHeight = source._croppedHeight
+      _croppedWidth = source._croppedWidth
+      _tilingWidth = source._tilingWidth
+      _tilingHeight = source._tilingHeight
+      _labelResolution = source._labelResolution
+      _catalogResolution = source._catalogResolution
+      _catalogNumber = source._catalogNumber
+      _resizeMax = source._resizeMax
+      _resizeMin = source._resizeMin
+      _recoMax = source._recoMax
+      _recoMin = source._recoMin
+      _trainMax = source._trainMax
+      _trainMin = source._trainMin
+      _genlistFile = source._genlistFile
+      _genRate = source._genRate
+      _blurMax = source._blurMax
+      _noiseMax = source._noiseMax
+      _gammaMax = source._gammaMax
+      _kMax = source._kMax
+      _y0Max = source._y0Max
+      _shrinkMax = source._shrinkMax
+      _slipMax = source._slipMax
+      _genScale = source._genScale
+      _useMask = source._useMask
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularFloatField(value: &_storage._shrinkProbFactor) }()
+        case 2: try { try decoder.decodeSingularFloatField(value: &_storage._unrecognizeFactor) }()
+        case 3: try { try decoder.decodeSingularInt32Field(value: &_storage._cropNum) }()
+        case 4: try { try decoder.decodeSingularFloatField(value: &_storage._randomCropRatio) }()
+        case 5: try { try decoder.decodeSingularFloatField(value: &_storage._resize) }()
+        case 6: try { try decoder.decodeSingularFloatField(value: &_storage._scale) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._croppedHeight) }()
+        case 8: try { try decoder.decodeSingularUInt32Field(value: &_storage._croppedWidth) }()
+        case 9: try { try decoder.decodeSingularUInt32Field(value: &_storage._tilingWidth) }()
+        case 10: try { try decoder.decodeSingularUInt32Field(value: &_storage._tilingHeight) }()
+        case 11: try { try decoder.decodeSingularUInt32Field(value: &_storage._labelResolution) }()
+        case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._catalogResolution) }()
+        case 13: try { try decoder.decodeSingularUInt32Field(value: &_storage._catalogNumber) }()
+        case 14: try { try decoder.decodeSingularFloatField(value: &_storage._resizeMax) }()
+        case 15: try { try decoder.decodeSingularFloatField(value: &_storage._resizeMin) }()
+        case 16: try { try decoder.decodeSingularFloatField(value: &_storage._recoMax) }()
+        case 17: try { try decoder.decodeSingularFloatField(value: &_storage._recoMin) }()
+        case 18: try { try decoder.decodeSingularFloatField(value: &_storage._trainMax) }()
+        case 19: try { try decoder.decodeSingularFloatField(value: &_storage._trainMin) }()
+        case 20: try { try decoder.decodeSingularStringField(value: &_storage._genlistFile) }()
+        case 21: try { try decoder.decodeSingularFloatField(value: &_storage._genRate) }()
+        case 22: try { try decoder.decodeSingularFloatField(value: &_storage._blurMax) }()
+        case 23: try { try decoder.decodeSingularFloatField(value: &_storage._noiseMax) }()
+        case 24: try { try decoder.decodeSingularFloatField(value: &_storage._gammaMax) }()
+        case 25: try { try decoder.decodeSingularFloatField(value: &_storage._kMax) }()
+        case 26: try { try decoder.decodeSingularFloatField(value: &_storage._y0Max) }()
+        case 27: try { try decoder.decodeSingularFloatField(value: &_storage._shrinkMax) }()
+        case 28: try { try decoder.decodeSingularFloatField(value: &_storage._slipMax) }()
+        case 29: try { try decoder.decodeSingularFloatField(value: &_storage._genScale) }()
+        case 30: try { try decoder.decodeSingularBoolField(value: &_storage._useMask) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._shrinkProbFactor {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+      } }()
+      try { if let v = _storage._unrecognizeFactor {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._cropNum {
+        try visitor.visitSingularInt32Field(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._randomCropRatio {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._resize {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._scale {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 6)
+      } }()
+      try { if let v = _storage._croppedHeight {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._croppedWidth {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+      } }()
+      try { if let v = _storage._tilingWidth {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._tilingHeight {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._labelResolution {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 11)
+      } }()
+      try { if let v = _storage._catalogResolution {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._catalogNumber {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 13)
+      } }()
+      try { if let v = _storage._resizeMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 14)
+      } }()
+      try { if let v = _storage._resizeMin {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 15)
+      } }()
+      try { if let v = _storage._recoMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 16)
+      } }()
+      try { if let v = _storage._recoMin {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 17)
+      } }()
+      try { if let v = _storage._trainMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 18)
+      } }()
+      try { if let v = _storage._trainMin {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 19)
+      } }()
+      try { if let v = _storage._genlistFile {
+        try visitor.visitSingularStringField(value: v, fieldNumber: 20)
+      } }()
+      try { if let v = _storage._genRate {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 21)
+      } }()
+      try { if let v = _storage._blurMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 22)
+      } }()
+      try { if let v = _storage._noiseMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 23)
+      } }()
+      try { if let v = _storage._gammaMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 24)
+      } }()
+      try { if let v = _storage._kMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 25)
+      } }()
+      try { if let v = _storage._y0Max {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 26)
+      } }()
+      try { if let v = _storage._shrinkMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 27)
+      } }()
+      try { if let v = _storage._slipMax {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 28)
+      } }()
+      try { if let v = _storage._genScale {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 29)
+      } }()
+      try { if let v = _storage._useMask {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 30)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: DriveDataParameter, rhs: DriveDataParameter) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._shrinkProbFactor != rhs_storage._shrinkProbFactor {return false}
+        if _storage._unrecognizeFactor != rhs_storage._unrecognizeFactor {return false}
+        if _storage._cropNum != rhs_storage._cropNum {return false}
+        if _storage._randomCropRatio != rhs_storage._randomCropRatio {return false}
+        if _storage._resize != rhs_storage._resize {return false}
+        if _storage._scale != rhs_storage._scale {return false}
+        if _storage._croppedHeight != rhs_storage._croppedHeight {return false}
+        if _storage._croppedWidth != rhs_storage._croppedWidth {return false}
+        if _storage._tilingWidth != rhs_storage._tilingWidth {return false}
+        if _storage._tilingHeight != rhs_storage._tilingHeight {return false}
+        if _storage._labelResolution != rhs_storage._labelResolution {return false}
+        if _storage._catalogResolution != rhs_storage._catalogResolution {return false}
+        if _storage._catalogNumber != rhs_storage._catalogNumber {return false}
+        if _storage._resizeMax != rhs_storage._resizeMax {return false}
+        if _storage._resizeMin != rhs_storage._resizeMin {return false}
+        if _storage._recoMax != rhs_storage._recoMax {return false}
+        if _storage._recoMin != rhs_storage._recoMin {return false}
+        if _storage._trainMax != rhs_storage._trainMax {return false}
+        if _storage._trainMin != rhs_storage._trainMin {return false}
+        if _storage._genlistFile != rhs_storage._genlistFile {return false}
+        if _storage._genRate != rhs_storage._genRate {return false}
+        if _storage._blurMax != rhs_storage._blurMax {return false}
+        if _storage._noiseMax != rhs_storage._noiseMax {return false}
+        if _storage._gammaMax != rhs_storage._gammaMax {return false}
+        if _storage._kMax != rhs_storage._kMax {return false}
+        if _storage._y0Max != rhs_storage._y0Max {return false}
+        if _storage._shrinkMax != rhs_storage._shrinkMax {return false}
+        if _storage._slipMax != rhs_storage._slipMax {return false}
+        if _storage._genScale != rhs_storage._genScale {return false}
+        if _storage._useMask != rhs_storage._useMask {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension CoSDataParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CoSDataParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{3}batch_size\0\u{1}top\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._source) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._batchSize) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.top) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._source {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._batchSize {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    if !self.top.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.top, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: CoSDataParameter, rhs: CoSDataParameter) -> Bool {
+    if lhs._source != rhs._source {return false}
+    if lhs._batchSize != rhs._batchSize {return false}
+    if lhs.top != rhs.top {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension CoSDataParameter.TopType: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0STRING\0\u{1}INT\0\u{1}FLOAT\0\u{1}INT_ARRAY\0\u{1}FLOAT_ARRAY\0\u{1}RAW_IMAGE\0\u{1}ENCODED_IMAGE\0\u{1}ENCODED_IMAGE_WITH_DIM\0")
+}
+
+nonisolated extension CoSDataParameter.Top: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = CoSDataParameter.protoMessageName + ".Top"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}channels\0\u{1}height\0\u{1}width\0\u{3}out_channels\0\u{3}out_height\0\u{3}out_width\0\u{3}sample_num_axes\0\u{1}transpose\0\u{3}transform_param\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 2: try { try decoder.decodeSingularEnumField(value: &self._type) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._channels) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._height) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._width) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._outChannels) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self._outHeight) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self._outWidth) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self._sampleNumAxes) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self._transpose) }()
+      case 11: try { try decoder.decodeSingularMessageField(value: &self._transformParam) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._type {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._channels {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._height {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._width {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._outChannels {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._outHeight {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._outWidth {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._sampleNumAxes {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._transpose {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._transformParam {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 11)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: CoSDataParameter.Top, rhs: CoSDataParameter.Top) -> Bool {
+    if lhs._name != rhs._name {return false}
+    if lhs._type != rhs._type {return false}
+    if lhs._channels != rhs._channels {return false}
+    if lhs._height != rhs._height {return false}
+    if lhs._width != rhs._width {return false}
+    if lhs._outChannels != rhs._outChannels {return false}
+    if lhs._outHeight != rhs._outHeight {return false}
+    if lhs._outWidth != rhs._outWidth {return false}
+    if lhs._sampleNumAxes != rhs._sampleNumAxes {return false}
+    if lhs._transpose != rhs._transpose {return false}
+    if lhs._transformParam != rhs._transformParam {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension HeatmapDataParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".HeatmapDataParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{3}root_img_dir\0\u{1}batchsize\0\u{1}cropsize\0\u{1}outsize\0\u{3}sample_per_cluster\0\u{3}random_crop\0\u{3}label_width\0\u{3}label_height\0\u{1}segmentation\0\u{3}flip_joint_labels\0\u{3}dont_flip_first\0\u{3}angle_max\0\u{1}multfact\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._source) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._rootImgDir) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._batchsize) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._cropsize) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._outsize) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self._samplePerCluster) }()
+      case 7: try { try decoder.decodeSingularBoolField(value: &self._randomCrop) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self._labelWidth) }()
+      case 9: try { try decoder.decodeSingularUInt32Field(value: &self._labelHeight) }()
+      case 10: try { try decoder.decodeSingularBoolField(value: &self._segmentation) }()
+      case 11: try { try decoder.decodeSingularBoolField(value: &self._flipJointLabels) }()
+      case 12: try { try decoder.decodeSingularBoolField(value: &self._dontFlipFirst) }()
+      case 13: try { try decoder.decodeSingularFloatField(value: &self._angleMax) }()
+      case 14: try { try decoder.decodeSingularFloatField(value: &self._multfact) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._source {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._rootImgDir {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._batchsize {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._cropsize {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._outsize {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._samplePerCluster {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._randomCrop {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._labelWidth {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._labelHeight {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._segmentation {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._flipJointLabels {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 11)
+    } }()
+    try { if let v = self._dontFlipFirst {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 12)
+    } }()
+    try { if let v = self._angleMax {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 13)
+    } }()
+    try { if let v = self._multfact {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 14)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: HeatmapDataParameter, rhs: HeatmapDataParameter) -> Bool {
+    if lhs._source != rhs._source {return false}
+    if lhs._rootImgDir != rhs._rootImgDir {return false}
+    if lhs._batchsize != rhs._batchsize {return false}
+    if lhs._cropsize != rhs._cropsize {return false}
+    if lhs._outsize != rhs._outsize {return false}
+    if lhs._samplePerCluster != rhs._samplePerCluster {return false}
+    if lhs._randomCrop != rhs._randomCrop {return false}
+    if lhs._labelWidth != rhs._labelWidth {return false}
+    if lhs._labelHeight != rhs._labelHeight {return false}
+    if lhs._segmentation != rhs._segmentation {return false}
+    if lhs._flipJointLabels != rhs._flipJointLabels {return false}
+    if lhs._dontFlipFirst != rhs._dontFlipFirst {return false}
+    if lhs._angleMax != rhs._angleMax {return false}
+    if lhs._multfact != rhs._multfact {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension DataSequenceParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DataSequenceParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}cache_size\0\u{1}k\0\u{3}output_labels\0\u{3}label_count\0\u{3}label_start\0\u{3}balance_matches\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self._cacheSize) }()
+      case 2: try { try decoder.decodeSingularInt32Field(value: &self._k) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self._outputLabels) }()
+      case 4: try { try decoder.decodeSingularInt32Field(value: &self._labelCount) }()
+      case 5: try { try decoder.decodeSingularInt32Field(value: &self._labelStart) }()
+      case 6: try { try decoder.decodeSingularBoolField(value: &self._balanceMatches) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._cacheSize {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._k {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._outputLabels {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._labelCount {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._labelStart {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._balanceMatches {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: DataSequenceParameter, rhs: DataSequenceParameter) -> Bool {
+    if lhs._cacheSize != rhs._cacheSize {return false}
+    if lhs._k != rhs._k {return false}
+    if lhs._outputLabels != rhs._outputLabels {return false}
+    if lhs._labelCount != rhs._labelCount {return false}
+    if lhs._labelStart != rhs._labelStart {return false}
+    if lhs._balanceMatches != rhs._balanceMatches {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension DecodeParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".DecodeParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}centroid_output_iteration\0\u{3}enable_centroid_update\0\u{3}cache_size\0\u{3}output_centroids\0\u{1}target\0\u{3}pregen_alpha\0\u{3}pregen_label_count\0\u{1}k\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self._centroidOutputIteration) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._enableCentroidUpdate) }()
+      case 3: try { try decoder.decodeSingularInt32Field(value: &self._cacheSize) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self._outputCentroids) }()
+      case 5: try { try decoder.decodeSingularEnumField(value: &self._target) }()
+      case 6: try { try decoder.decodeSingularInt32Field(value: &self._pregenAlpha) }()
+      case 7: try { try decoder.decodeSingularInt32Field(value: &self._pregenLabelCount) }()
+      case 8: try { try decoder.decodeSingularInt32Field(value: &self._k) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._centroidOutputIteration {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._enableCentroidUpdate {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._cacheSize {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._outputCentroids {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._target {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._pregenAlpha {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._pregenLabelCount {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._k {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 8)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: DecodeParameter, rhs: DecodeParameter) -> Bool {
+    if lhs._centroidOutputIteration != rhs._centroidOutputIteration {return false}
+    if lhs._enableCentroidUpdate != rhs._enableCentroidUpdate {return false}
+    if lhs._cacheSize != rhs._cacheSize {return false}
+    if lhs._outputCentroids != rhs._outputCentroids {return false}
+    if lhs._target != rhs._target {return false}
+    if lhs._pregenAlpha != rhs._pregenAlpha {return false}
+    if lhs._pregenLabelCount != rhs._pregenLabelCount {return false}
+    if lhs._k != rhs._k {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension DecodeParameter.Target: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0CENTROID\0\u{1}PREGEN\0\u{1}KNN\0")
+}
+
+nonisolated extension MaxBottomCount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MaxBottomCount"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}phase\0\u{1}count\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self._phase) }()
+      case 2: try { try decoder.decodeSingularInt32Field(value: &self._count) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._phase {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._count {
+      try visitor.visitSingularInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: MaxBottomCount, rhs: MaxBottomCount) -> Bool {
+    if lhs._phase != rhs._phase {return false}
+    if lhs._count != rhs._count {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

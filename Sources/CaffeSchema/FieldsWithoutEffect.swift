@@ -6,7 +6,10 @@ package let fieldsWithoutEffect: [String: Set<String>] = [
     "richness", "default_backward_type", "default_forward_type", "default_backward_math", "default_forward_math",
     "global_grad_scale", "global_grad_scale_adaptive", "eltwise_mem_sharing", "engine",
   ],
-  "LayerParameter": ["engine", "source_class", "backward_type", "forward_type", "backward_math", "forward_math"],
+  "LayerParameter": [
+    "engine", "source_class", "backward_type", "forward_type", "backward_math", "forward_math", "visualise",
+    "max_bottom_count",
+  ],
   "ConvolutionParameter": [
     "engine", "force_nd_im2col", "conv_algorithm", "cudnn_convolution_algo_seeker", "cudnn_worspace_allow_on_groups",
     "mem_group_size",

@@ -29,8 +29,8 @@ package struct Diagnostic: Error, Hashable, Sendable {
     // Nets
     case unknownLayerType, missingBottom, duplicateTop, duplicateLayer, cycle, badParameter, badShape
     case badSharing, unsupported, badPhase
-    // Warnings of a layer: a shape that is a guess, a field that changes nothing here
-    case assumed, noEffect
+    // A warning of a layer: a field that changes nothing here
+    case noEffect
     // Data
     case badList, badRecord, badImage, badDatabase, outOfStep, existingTarget
     // Weights and training

@@ -13,7 +13,7 @@ import Tensors
 /// solver never touches mean and variance. SegNet's (`scale_filler`, `shift_filler`, `bn_mode`): parameters scale and
 /// shift, 1 x C x 1 x 1; LEARN uses the batch's statistics in both phases, INFERENCE normalises nothing. Without a filler
 /// the slope starts as 1.
-package struct BN: AbsorbingLayer, ChannelAffine {
+package struct BN: AbsorbingLayer, ChannelAffine, RefusedLayer {
   package static let type = "BN"
   package static let parameterFields: [String]? = ["bn_param"]
   package static let bottomCount = 1...1
@@ -29,9 +29,13 @@ package struct BN: AbsorbingLayer, ChannelAffine {
     keepsStatistics = !(param.hasBnMode || param.hasScaleFiller || param.hasShiftFiller)
     try fields.refuse(!param.movingAverage, "bn_param.moving_average", "the kept statistics follow the batches'")
     try fields.refuse(param.icnet, "bn_param.icnet", "give momentum and frozen")
-    try fields.refuse(
-      param.hasVarEps || param.hasDecay || param.hasAcrossSpatial || param.hasAxis, "bn_param.var_eps",
-      "the statistics are those of channels")
+  }
+
+  /// A fork's layer computes something else; its shapes are the same.
+  package var refusal: Diagnostic? {
+    fields.refusal(
+      param.hasVarEps || param.hasDecay || param.hasAcrossSpatial || param.hasAxis, "bn_param.decay",
+      "give momentum and eps, and leave out var_eps, decay, across_spatial and axis")
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
@@ -66,7 +70,7 @@ package struct BN: AbsorbingLayer, ChannelAffine {
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { usesKept && axis == 0 ? .all : nil }
 
-  func isAffine(over bottom: Shape) -> Bool { usesKept }
+  func isAffine(over bottom: Shape) -> Bool { refusal == nil && usesKept }
 
   func apply(_ parameters: [Parameter], channel: Int, factor: inout Double, term: inout Double) {
     let deviation = (Double(parameters[3].values[channel]) + Double(param.eps)).squareRoot()
@@ -81,6 +85,7 @@ package struct BN: AbsorbingLayer, ChannelAffine {
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let refusal { throw refusal }
     let normalises = keepsStatistics || param.bnMode == .learn
     return try Run(
       binding,

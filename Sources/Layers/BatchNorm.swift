@@ -13,7 +13,7 @@ import Tensors
 /// by their weight are used. The solver never touches the three, whatever lr_mult says. Of forks: `scale_bias` adds a
 /// scale (`filler` or `scale_filler`, 1 at first) and a bias (`bias_filler`) for each channel as parameters four and five,
 /// as a Scale layer behind would; `add_eps_before_sqrt: false` adds `eps` to the deviation instead of the variance.
-package struct BatchNorm: AbsorbingLayer, ChannelAffine {
+package struct BatchNorm: AbsorbingLayer, ChannelAffine, RefusedLayer {
   package static let type = "BatchNorm"
   package static let parameterFields: [String]? = ["batch_norm_param"]
   package static let bottomCount = 1...1
@@ -26,12 +26,6 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.batchNormParam
-    let place = "batch_norm_param."
-    for (isGiven, name) in [
-      (param.hasFiller, "filler"), (param.hasScaleFiller, "scale_filler"), (param.hasBiasFiller, "bias_filler"),
-    ] {
-      try fields.refuse(isGiven && !param.scaleBias, place + name, "it goes with scale_bias: true")
-    }
     usesGlobalStatistics = param.hasUseGlobalStats ? param.useGlobalStats : fields.phase == .test
   }
 
@@ -65,9 +59,19 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
   }
 
   /// Nothing but what the paper says, without the forks' additions.
+  /// A filler that is given without what it would fill.
+  package var refusal: Diagnostic? {
+    let idle = [
+      (param.hasFiller, "filler"), (param.hasScaleFiller, "scale_filler"), (param.hasBiasFiller, "bias_filler"),
+    ].first(where: \.0)
+    return idle.flatMap { _, name in
+      fields.refusal(!param.scaleBias, "batch_norm_param." + name, "it goes with scale_bias: true")
+    }
+  }
+
   private var isPlain: Bool { !param.scaleBias && param.addEpsBeforeSqrt }
 
-  func isAffine(over bottom: Shape) -> Bool { isPlain && usesGlobalStatistics && bottom.rank >= 2 }
+  func isAffine(over bottom: Shape) -> Bool { isPlain && refusal == nil && usesGlobalStatistics && bottom.rank >= 2 }
 
   func apply(_ parameters: [Parameter], channel: Int, factor: inout Double, term: inout Double) {
     let weight = Double(parameters[2].values[0])
@@ -82,6 +86,7 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine {
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let refusal { throw refusal }
     if !isPlain {
       return ScaledBatchNorm(binding, param, usesGlobalStatistics: usesGlobalStatistics)
     }

@@ -7,15 +7,16 @@ import Tensors
 /// Draws alike pairs together and unlike ones apart (Hadsell, Chopra, LeCun, CVPR 2006): half the mean of d^2 for alike
 /// pairs and max(`margin` - d, 0)^2 for the others, d being their distance.
 ///
-/// Bottoms: two times N x C, and N values that are not 0 for alike pairs; both vectors take a gradient.
+/// Bottoms: two times N x C, and N values that are not 0 for alike pairs, or, of a fork, the N labels of either side,
+/// which are equal for alike pairs; both vectors take a gradient.
 /// `legacy_version` costs max(margin - d^2, 0) for unlike pairs. A pair whose third value is NaN is not labelled and
 /// counts for nothing. The gradient divides by d + 1e-4, as Caffe's does.
-package struct ContrastiveLoss: Layer {
+package struct ContrastiveLoss: RefusedLayer {
   package static let type = "ContrastiveLoss"
   package static let parameterFields: [String]? = ["contrastive_loss_param"]
   package static let role = LayerRole.loss
-  package static let bottomCount = 3...3
-  package static let topCount = 1...1
+  package static let bottomCount = 3...4
+  package static let topCount = 1...2
 
   private let fields: LayerFields
   private let param: ContrastiveLossParameter
@@ -23,8 +24,6 @@ package struct ContrastiveLoss: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.contrastiveLossParam
-    try fields.refuse(
-      param.outputMatches, "contrastive_loss_param.output_matches", "the loss is the only top")
   }
 
   package func takesGradient(bottom index: Int) -> Bool { index < 2 }
@@ -33,16 +32,24 @@ package struct ContrastiveLoss: Layer {
     guard bottoms[0].count == bottoms[1].count, bottoms[0].extent(0) == bottoms[1].extent(0) else {
       throw fields.fault(.badShape, "the two vectors must be of one shape: \(bottoms[0]) and \(bottoms[1])")
     }
-    guard bottoms[2].count == bottoms[0].extent(0) else {
+    for index in 2..<bottoms.count where bottoms[index].count != bottoms[0].extent(0) {
       throw fields.fault(
-        .badShape, "needs one value for each of the \(bottoms[0].extent(0)) pairs, but they are \(bottoms[2])",
-        at: "bottom[2]")
+        .badShape, "needs one value for each of the \(bottoms[0].extent(0)) pairs, but they are \(bottoms[index])",
+        at: "bottom[\(index)]")
     }
-    return LayerShapes(tops: [.scalar])
+    // One fork's second top, of which alone the shape is known here.
+    return LayerShapes(tops: fields.parameter.top.count > 1 ? [.scalar, [bottoms[0].extent(0)]] : [.scalar])
+  }
+
+  package var refusal: Diagnostic? {
+    fields.refusal(
+      param.outputMatches || fields.parameter.top.count > 1, "contrastive_loss_param.output_matches",
+      "the loss is the only top")
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    let bottoms = (0..<3).map { binding.bottom($0) }
+    if let refusal { throw refusal }
+    let bottoms = binding.bottomShapes.indices.map { binding.bottom($0) }
     binding.backwardReads(bottoms: bottoms)
     return Run(bottoms, binding.top(0), margin: param.margin, isLegacy: param.legacyVersion)
   }
@@ -74,12 +81,17 @@ package struct ContrastiveLoss: Layer {
     }
 
     /// Values between -1 and 1 count as 0: they are cut to whole numbers, as in Caffe.
-    private func isAlike(_ pair: Int) -> Bool { abs(bottoms[2].values[pair]) >= 1 }
+    private func isAlike(_ pair: Int) -> Bool {
+      if bottoms.count > 3 { return bottoms[2].values[pair] == bottoms[3].values[pair] }
+      return abs(bottoms[2].values[pair]) >= 1
+    }
+
+    private func isLabelled(_ pair: Int) -> Bool { !bottoms[2...].contains { $0.values[pair].isNaN } }
 
     func forward() {
       labelledCount = 0
       var sum = 0.0
-      for pair in 0..<pairs where !bottoms[2].values[pair].isNaN {
+      for pair in 0..<pairs where isLabelled(pair) {
         labelledCount += 1
         let square = squaredDistance(pair)
         if isAlike(pair) {
@@ -109,7 +121,7 @@ package struct ContrastiveLoss: Layer {
 
     /// The loss's derivative by the difference of a pair, over the difference.
     private func slope(_ pair: Int) -> Float {
-      guard !bottoms[2].values[pair].isNaN else { return 0 }
+      guard isLabelled(pair) else { return 0 }
       if isAlike(pair) { return 1 }
       let square = squaredDistance(pair)
       if isLegacy { return margin - square > 0 ? -1 : 0 }
@@ -120,6 +132,13 @@ package struct ContrastiveLoss: Layer {
 
   package static let examples: [LayerExample] = [
     example("margin 2", "margin: 2"), example("legacy", "margin: 6 legacy_version: true"),
+    LayerExample(
+      "labels of both sides",
+      inputs: [.normal([6, 4]), .normal([6, 4]), .labels([6], classes: 2), .labels([6], classes: 2)],
+      """
+      layer { name: "loss" type: "ContrastiveLoss" bottom: "in0" bottom: "in1" bottom: "in2" bottom: "in3" top: "loss"
+        contrastive_loss_param { margin: 2 } }
+      """),
   ]
 
   private static func example(_ name: String, _ param: String) -> LayerExample {

@@ -24,6 +24,8 @@ package struct Convolution: AbsorbingLayer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
 
+  package func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
+
   /// Normalisations and scales whose numbers are constants become part of the weights.
   package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
     guard convolution.channelsFirst else { return 0 }
@@ -102,6 +104,8 @@ struct ConvolutionFields: Sendable {
     if hasBias { parameters.append(.init(name: "bias", shape: [topChannels], filler: param.biasFiller)) }
     return LayerShapes(tops: bottoms.map { _ in top }, parameters: parameters)
   }
+
+  func multiplyAdds(of bottoms: [Shape]) throws -> Int { try description(of: bottoms).multiplyAdds * bottoms.count }
 
   /// The axes before the channels' are the batch.
   func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {

@@ -15,6 +15,8 @@ package struct ConvolutionDepthwise: Layer {
   package init(_ fields: LayerFields) throws { convolution = try DepthwiseFields(fields) }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+  package func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
+
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
     convolution.rowwise(bottoms, along: axis)
   }
@@ -37,6 +39,7 @@ struct DepthwiseFields: Sendable {
   }
 
   func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+  func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
   func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
 
   func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { convolution.rowwise(bottoms, along: axis) }

@@ -21,6 +21,8 @@ package struct Deconvolution: Layer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
 
+  package func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
+
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
     convolution.rowwise(bottoms, along: axis)
   }

@@ -11,7 +11,7 @@ import Tensors
 /// Bottoms: scores N x C x (positions) along `axis`, labels N x (positions), optionally H (C x C); otherwise `source`
 /// names a .binaryproto with H. Tops: the loss; optionally the probabilities. Division and missing labels are as for
 /// SoftmaxWithLoss. Labels and H take no gradient.
-package struct InfogainLoss: Layer {
+package struct InfogainLoss: NormalizedLoss {
   package static let type = "InfogainLoss"
   package static let parameterFields: [String]? = ["infogain_loss_param", "loss_param"]
   package static let role = LayerRole.loss
@@ -34,6 +34,8 @@ package struct InfogainLoss: Layer {
         "the matrix is missing; give it as a third bottom or as source, a .binaryproto", at: "infogain_loss_param")
     }
   }
+
+  package var normalizationMode: LossParameter.NormalizationMode { normalization.mode }
 
   package func takesGradient(bottom index: Int) -> Bool { index == 0 }
 

@@ -10,7 +10,7 @@ import Tensors
 /// `transpose`), bias num_output. Of a fork for faces: `normalize` sets the weights of each output to length 1 in every
 /// pass (1e-6 is added to the square of the length); their gradient stays that of a plain product. Of
 /// another, `min_top_axes` gives the top axes of extent 1 until it has as many.
-package struct InnerProduct: JoiningLayer {
+package struct InnerProduct: JoiningLayer, RefusedLayer {
   package static let type = "InnerProduct"
   package static let parameterFields: [String]? = ["inner_product_param"]
   package static let bottomCount = 1...1
@@ -46,6 +46,8 @@ package struct InnerProduct: JoiningLayer {
     (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true ? .all : nil
   }
 
+  package func multiplyAdds(of bottoms: [Shape]) throws -> Int { bottoms[0].count * Int(param.numOutput) }
+
   /// Copying many weights would cost more than the steps that are saved.
   private static let mostJoined = 128
 
@@ -57,6 +59,11 @@ package struct InnerProduct: JoiningLayer {
     } && param.axis == other.param.axis && param.biasTerm == other.param.biasTerm
   }
 
+  package var refusal: Diagnostic? {
+    fields.refusal(param.enableNoise, "inner_product_param.enable_noise", "the weights are used as they are")
+      ?? fields.refusal(param.hasSigmaInit, "inner_product_param.sigma_init", "the weights are used as they are")
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     if !binding.followers.isEmpty {
       let all = [self] + binding.followers.compactMap { $0.definition as? InnerProduct }
@@ -64,9 +71,7 @@ package struct InnerProduct: JoiningLayer {
         binding, axis: binding.bottomShapes[0].canonicalAxis(Int(param.axis)),
         outputs: all.map { Int($0.param.numOutput) }, hasBias: param.biasTerm)
     }
-    for (isGiven, name) in [(param.enableNoise, "enable_noise"), (param.hasSigmaInit, "sigma_init")] {
-      try fields.refuse(isGiven, "inner_product_param.\(name)", "the weights are used as they are")
-    }
+    if let refusal { throw refusal }
     let shape = binding.bottomShapes[0]
     let axis = try shape.canonicalAxis(Int(param.axis))
     let learns = binding.runsBackward && binding.learns.contains(true)

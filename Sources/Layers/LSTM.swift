@@ -13,7 +13,7 @@ import Tensors
 /// static W_s). Parameters: W_x (4 num_output x inputs), b, W_s if there is a static input, W_h (4 num_output x
 /// num_output). Without `expose_hidden` the state goes on from one pass to the next, until a mark is 0; a run starts
 /// with 0. As in Caffe, gradients do not reach over the pass, nor through exposed states.
-package struct LSTM: Layer {
+package struct LSTM: RefusedLayer {
   package static let type = "LSTM"
   package static let parameterFields: [String]? = ["recurrent_param"]
   package static let bottomCount = 2...5
@@ -34,7 +34,14 @@ package struct LSTM: Layer {
         + [recurrent.weights("hidden weights", gates, recurrent.outputs)])
   }
 
+  package var refusal: Diagnostic? { recurrent.refusal }
+
+  package func multiplyAdds(of bottoms: [Shape]) throws -> Int {
+    try recurrent.multiplyAdds(of: bottoms, shapes(of: bottoms).parameters)
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let refusal { throw refusal }
     let input = RecurrentInput(recurrent, binding, gates: 4 * recurrent.outputs)
     let marks = binding.bottom(1)
     let run = Run(recurrent, binding, input, marks, binding.top(0))

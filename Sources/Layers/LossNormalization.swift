@@ -4,7 +4,7 @@ import Nets
 /// What a loss's sum is divided by: `loss_param { normalization }`, or the older `normalize`, whose true is VALID and
 /// false BATCH_SIZE.
 struct LossNormalization: Sendable {
-  private let mode: LossParameter.NormalizationMode
+  let mode: LossParameter.NormalizationMode
   private let fixed: Float
 
   /// - Throws: `badParameter` for a divisor that is not above 0, `unsupported` for the weights that some forks have here.

@@ -17,7 +17,7 @@ import Tensors
 /// all. `nms_param` leaves out mined boxes that overlap a harder one by more than its threshold, the predicted boxes or,
 /// with `use_prior_for_nms`, the default ones. Costs: smooth L1 or L2 (half the square); softmax, or logistic over the classes. The sum is divided by the
 /// matches (`normalization: VALID`, the default), N (BATCH_SIZE), N boxes (FULL) or not (NONE).
-package struct MultiBoxLoss: Layer {
+package struct MultiBoxLoss: NormalizedLoss {
   package static let type = "MultiBoxLoss"
   package static let parameterFields: [String]? = ["multibox_loss_param", "loss_param"]
   package static let role = LayerRole.loss
@@ -59,6 +59,8 @@ package struct MultiBoxLoss: Layer {
       throw fields.fault("do_neg_mining contradicts mining_type; give the latter", at: place + "do_neg_mining")
     }
   }
+
+  package var normalizationMode: LossParameter.NormalizationMode { normalization.mode }
 
   package func takesGradient(bottom index: Int) -> Bool { index < 2 }
 

@@ -9,8 +9,9 @@ import Tensors
 /// - Of `AnchorTargetLayer`, `ProposalTargetLayer` and `RoIDataLayer` (py-faster-rcnn), `RoISelectLayer`, FCN's and
 ///   DetectNet's layers, and of losses and measures, the tops' shapes are known, so that the net can be looked at; running
 ///   them is refused.
-/// - Any other is refused with its module and class and what could take its place.
-package struct Python: Layer {
+/// - Any other is refused with its module and class and what could take its place. For a look at the net around it, its
+///   tops are taken to be what such layers mostly make: data without bottoms, otherwise the shapes of the bottoms.
+package struct Python: RefusedLayer, AbsentSourceLayer {
   package static let type = "Python"
   package static let parameterFields: [String]? = ["python_param"]
   package static let bottomCount = 0...Int.max
@@ -22,6 +23,7 @@ package struct Python: Layer {
   private enum KnownLayer: Sendable {
     case proposals(RegionProposals)
     case shapes(PythonShapes)
+    case unknown
   }
 
   package init(_ fields: LayerFields) throws {
@@ -31,8 +33,18 @@ package struct Python: Layer {
     } else if let shapes = PythonShapes(fields) {
       layer = .shapes(shapes)
     } else {
-      throw Python.refusal(fields)
+      layer = .unknown
     }
+  }
+
+  package var role: LayerRole {
+    if fields.parameter.bottom.isEmpty { return .data }
+    return fields.parameter.pythonParam.layer.lowercased().contains("loss") ? .loss : .transform
+  }
+
+  package var refusal: Diagnostic? {
+    if case .proposals = layer { return nil }
+    return Python.refusal(fields)
   }
 
   package func takesGradient(bottom index: Int) -> Bool {
@@ -44,12 +56,21 @@ package struct Python: Layer {
     switch layer {
     case .proposals(let proposals): try proposals.shapes(of: bottoms)
     case .shapes(let shapes): LayerShapes(tops: try shapes.tops(bottoms))
+    case .unknown: throw Python.refusal(fields)
+    }
+  }
+
+  package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
+    if case .shapes(let shapes) = layer { return shapes.outlines() }
+    guard case .unknown = layer else { return nil }
+    return fields.parameter.top.indices.map { top in
+      bottoms.first.map { .exactly(top < bottoms.count ? bottoms[top] : $0) } ?? .unknown
     }
   }
 
   /// What does not run may stand behind rows that vary.
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
-    guard case .shapes = layer else { return nil }
+    if case .proposals = layer { return nil }
     return .indifferent
   }
 

@@ -65,11 +65,18 @@ struct PythonShapes: Sendable {
     case .proposalTargets, .regionData:
       return try names.map(regionBlob)
     case .regionSelection:
-      return names.map { _ in [arguments.count("num_class") ?? 1, 5] }
+      // The best region of each class but the background.
+      return names.map { _ in [max(1, (arguments.count("num_class") ?? 2) - 1), 5] }
     case .segmentationData:
       let side = PythonShapes.segmentationSide
       return names.map { [1, ["data", "color", "hha"].contains($0) ? 3 : 1, side, side] }
     }
+  }
+
+  /// For data whose tops have other names than the class's authors gave them: those that are known.
+  func outlines() -> [TopOutline]? {
+    guard rule == .regionData || rule == .proposalTargets else { return nil }
+    return fields.parameter.top.map { name in (try? regionBlob(name)).map { .exactly($0) } ?? .unknown }
   }
 
   private func bottom(_ index: Int, _ bottoms: [Shape]) throws -> Shape {

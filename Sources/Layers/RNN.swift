@@ -12,7 +12,7 @@ import Tensors
 /// with `expose_hidden` the state h before the first step (1 x N x num_output). Tops: o at all steps (T x N x
 /// num_output), with `expose_hidden` also the last h. Parameters: W_x (num_output x inputs), b, W_s if there is a static
 /// input, W_h, W_o (num_output x num_output), b_o. What is said of states and gradients at LSTM holds here.
-package struct RNN: Layer {
+package struct RNN: RefusedLayer {
   package static let type = "RNN"
   package static let parameterFields: [String]? = ["recurrent_param"]
   package static let bottomCount = 2...4
@@ -35,7 +35,14 @@ package struct RNN: Layer {
       ])
   }
 
+  package var refusal: Diagnostic? { recurrent.refusal }
+
+  package func multiplyAdds(of bottoms: [Shape]) throws -> Int {
+    try recurrent.multiplyAdds(of: bottoms, shapes(of: bottoms).parameters)
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let refusal { throw refusal }
     let input = RecurrentInput(recurrent, binding, gates: recurrent.outputs)
     let marks = binding.bottom(1)
     let top = binding.top(0)

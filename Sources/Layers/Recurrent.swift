@@ -21,7 +21,6 @@ struct RecurrentFields: Sendable {
     self.fields = fields
     self.states = states
     param = fields.parameter.recurrentParam
-    try fields.refuse(param.dropoutRatio > 0, "recurrent_param.dropout_ratio", "put a Dropout layer behind")
     try fields.refuse(
       param.hasNumLayers && param.numLayers != 1, "recurrent_param.num_layers", "stack layers of this type")
     outputs = Int(param.numOutput)
@@ -35,6 +34,11 @@ struct RecurrentFields: Sendable {
         at: "bottom[0]")
     }
     hasStaticInput = bottoms == 3 + exposed
+  }
+
+  /// For what would change the values and not the shapes.
+  var refusal: Diagnostic? {
+    fields.refusal(param.dropoutRatio > 0, "recurrent_param.dropout_ratio", "put a Dropout layer behind")
   }
 
   /// The first bottom that is a state.
@@ -68,6 +72,12 @@ struct RecurrentFields: Sendable {
   func tops(_ bottoms: [Shape]) -> [Shape] {
     let x = bottoms[0]
     return [[x[0], x[1], outputs]] + fields.parameter.top.dropFirst().map { _ in state(x) }
+  }
+
+  /// Every matrix is applied to each stream at each step.
+  func multiplyAdds(of bottoms: [Shape], _ parameters: [ParameterDefinition]) -> Int {
+    let matrices = parameters.filter { $0.shape.rank == 2 }.map(\.shape.count).reduce(0, +)
+    return bottoms[0][0] * bottoms[0][1] * matrices
   }
 
   /// Input weights `gates` x inputs, their bias, and the weights of the static input.

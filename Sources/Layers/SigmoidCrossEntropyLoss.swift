@@ -11,7 +11,7 @@ import Tensors
 /// Bottoms: scores and targets t in 0 ... 1, N x … of one size. The sum is divided by N (`normalization: BATCH_SIZE`,
 /// the default), by the labelled values (VALID), by all values (FULL) or not at all (NONE): with many labels the default
 /// is a larger loss than a softmax's. Values whose target is NaN or `ignore_label` count for nothing.
-package struct SigmoidCrossEntropyLoss: Layer {
+package struct SigmoidCrossEntropyLoss: NormalizedLoss {
   package static let type = "SigmoidCrossEntropyLoss"
   package static let parameterFields: [String]? = ["loss_param"]
   package static let role = LayerRole.loss
@@ -25,6 +25,8 @@ package struct SigmoidCrossEntropyLoss: Layer {
     self.fields = fields
     normalization = try LossNormalization(fields, default: .batchSize)
   }
+
+  package var normalizationMode: LossParameter.NormalizationMode { normalization.mode }
 
   package func takesGradient(bottom index: Int) -> Bool { index == 0 }
 

@@ -18,7 +18,7 @@ package struct Slice: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.sliceParam
-    if param.hasAxis, param.hasSliceDim {
+    if param.hasAxis, param.hasSliceDim, Int(param.axis) != Int(param.sliceDim) {
       throw fields.fault("give either axis or the older slice_dim", at: "slice_param.slice_dim")
     }
     let tops = fields.parameter.top.count

@@ -12,7 +12,7 @@ import Tensors
 /// (BATCH_SIZE), `pre_fixed_normalizer` (PRE_FIXED) or not at all (NONE). A NaN in b means 'not labelled' and counts for
 /// nothing; N then counts the records that have a label. Unlike the SSD and R-FCN forks, whose gradient leaves out the
 /// inside weights, which matters only where these are neither 0 nor 1.
-package struct SmoothL1Loss: Layer {
+package struct SmoothL1Loss: NormalizedLoss {
   package static let type = "SmoothL1Loss"
   package static let parameterFields: [String]? = ["smooth_l1_loss_param", "loss_param"]
   package static let role = LayerRole.loss
@@ -38,6 +38,8 @@ package struct SmoothL1Loss: Layer {
     square = sigma * sigma
     guard square > 0 else { throw fields.fault("sigma must not be 0", at: "smooth_l1_loss_param.sigma") }
   }
+
+  package var normalizationMode: LossParameter.NormalizationMode { normalization.mode }
 
   package func takesGradient(bottom index: Int) -> Bool { index < 2 }
 

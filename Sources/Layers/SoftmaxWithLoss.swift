@@ -12,7 +12,7 @@ import Tensors
 /// (BATCH_SIZE) or not at all (NONE); `normalize: false` is the older word for BATCH_SIZE. Positions whose label is NaN
 /// or `ignore_label` count for nothing; a batch without any label gives loss 0 and gradient 0. Of SegNet's fork:
 /// `weight_by_label_freqs` multiplies each position's cost by the `class_weighting` of its label; what is divided by stays.
-package struct SoftmaxWithLoss: Layer {
+package struct SoftmaxWithLoss: NormalizedLoss {
   package static let type = "SoftmaxWithLoss"
   package static let parameterFields: [String]? = ["softmax_param", "loss_param"]
   package static let role = LayerRole.loss
@@ -32,6 +32,8 @@ package struct SoftmaxWithLoss: Layer {
     normalization = try LossNormalization(fields, default: .valid, weightsClasses: true)
     weights = fields.parameter.lossParam.weightByLabelFreqs ? fields.parameter.lossParam.classWeighting : []
   }
+
+  package var normalizationMode: LossParameter.NormalizationMode { normalization.mode }
 
   package func takesGradient(bottom index: Int) -> Bool { index == 0 }
 

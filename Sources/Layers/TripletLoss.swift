@@ -7,12 +7,13 @@ import Tensors
 /// Keeps an anchor nearer to a vector of its kind than to one of another (Schroff, Kalenichenko, Philbin, CVPR 2015):
 /// half the mean of max(`margin` + |a - p|^2 - |a - n|^2, 0).
 ///
-/// Bottoms: anchors a, positives p, negatives n, each N x C (further axes are joined); all take a gradient.
-package struct TripletLoss: Layer {
+/// Bottoms: anchors a, positives p, negatives n, each N x C (further axes are joined); all take a gradient. One fork has
+/// labels as a fourth, which is accepted in shapes alone.
+package struct TripletLoss: RefusedLayer {
   package static let type = "TripletLoss"
   package static let parameterFields: [String]? = ["triplet_loss_param"]
   package static let role = LayerRole.loss
-  package static let bottomCount = 3...3
+  package static let bottomCount = 3...4
   package static let topCount = 1...1
 
   private let fields: LayerFields
@@ -20,25 +21,38 @@ package struct TripletLoss: Layer {
 
   package init(_ fields: LayerFields) throws {
     self.fields = fields
-    let param = fields.parameter.tripletLossParam
-    margin = param.margin
-    for (isGiven, name) in [
-      (param.hasGroupSize, "group_size"), (param.hasScale, "scale"), (param.hasEps, "eps"), (param.hasAlpha, "alpha"),
-      (param.hasPregenLabelStart, "pregen_label_start"),
-    ] {
-      try fields.refuse(
-        isGiven, "triplet_loss_param.\(name)", "it is of forks that form the triplets themselves; give a, p and n")
-    }
+    margin = fields.parameter.tripletLossParam.margin
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    if let other = bottoms.first(where: { $0.count != bottoms[0].count || $0.extent(0) != bottoms[0].extent(0) }) {
+    if let other = bottoms.prefix(3).first(where: {
+      $0.count != bottoms[0].count || $0.extent(0) != bottoms[0].extent(0)
+    }) {
       throw fields.fault(.badShape, "all bottoms must be of one shape, but they are \(bottoms[0]) and \(other)")
     }
     return LayerShapes(tops: [.scalar])
   }
 
+  package func takesGradient(bottom index: Int) -> Bool { index < 3 }
+
+  package var refusal: Diagnostic? {
+    let param = fields.parameter.tripletLossParam
+    let foreign = [
+      (param.hasGroupSize, "group_size"), (param.hasScale, "scale"), (param.hasEps, "eps"), (param.hasAlpha, "alpha"),
+      (param.hasPregenLabelStart, "pregen_label_start"),
+    ].first(where: \.0)
+    if let foreign {
+      return fields.refusal(
+        true, "triplet_loss_param.\(foreign.1)",
+        "it is of forks that form the triplets themselves; give a, p and n")
+    }
+    return fields.refusal(
+      fields.parameter.bottom.count > 3, "bottom[3]",
+      "the loss is that of three vectors; leave the labels out")
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let refusal { throw refusal }
     let bottoms = (0..<3).map { binding.bottom($0) }
     binding.backwardReads(bottoms: bottoms)
     return Run(bottoms, binding.top(0), margin)

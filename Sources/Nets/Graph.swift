@@ -43,19 +43,44 @@ package struct Graph {
   /// Per node: what the prototxt says of its bottoms.
   private var options: GraphOptions
 
+  /// What ended the building of a graph.
+  package struct Fault {
+    /// Index of the layer that could not be added.
+    package let layer: Int
+    package let error: any Error
+  }
+
   /// - Throws: the first fault of the net, as a `Diagnostic` with its place.
   package init(
     layers: [(parameter: LayerParameter, places: FieldPlaces)], phase: Phase, paths: PathSearch,
     catalogue: LayerCatalogue, options: GraphOptions
   ) throws {
-    self.options = options
-    for (index, layer) in layers.enumerated() {
-      let fields = LayerFields(
-        parameter: layer.parameter, places: layer.places, phase: phase, paths: paths, sources: options.sources)
-      try add(fields, at: index, of: layers.map(\.parameter), catalogue)
-    }
-    findGradients()
+    let fault: Fault?
+    (self, fault) = Graph.partial(layers: layers, phase: phase, paths: paths, catalogue: catalogue, options: options)
+    if let fault { throw fault.error }
   }
+
+  /// As many of the layers as can be added, in order, and the fault that ended it.
+  package static func partial(
+    layers: [(parameter: LayerParameter, places: FieldPlaces)], phase: Phase, paths: PathSearch,
+    catalogue: LayerCatalogue, options: GraphOptions
+  ) -> (graph: Graph, fault: Fault?) {
+    var graph = Graph(options: options)
+    let parameters = layers.map(\.parameter)
+    for (index, layer) in layers.enumerated() {
+      let fields = LayerFields(parameter: layer.parameter, places: layer.places, phase: phase, paths: paths)
+      do {
+        try graph.add(fields, at: index, of: parameters, catalogue)
+      } catch {
+        graph.findGradients()
+        return (graph, Fault(layer: index, error: error))
+      }
+    }
+    graph.findGradients()
+    return (graph, nil)
+  }
+
+  private init(options: GraphOptions) { self.options = options }
 
   /// Values that no layer reads, in the order in which Caffe lists net outputs: by name.
   package var outputs: [Int] {
@@ -67,11 +92,13 @@ package struct Graph {
   private mutating func add(
     _ fields: LayerFields, at index: Int, of layers: [LayerParameter], _ catalogue: LayerCatalogue
   ) throws {
-    let definition = try catalogue.define(fields)
+    let definition = try catalogue.define(fields, hasGivenTops: options.givenTops[index] != nil)
     let bottoms = try fields.parameter.bottom.indices.map { try resolve(bottom: $0, of: fields, at: index, layers) }
     let shapes: LayerShapes
     do {
-      shapes = try definition.shapes(of: bottoms.map { values[$0].shape })
+      shapes =
+        try options.givenTops[index].map { LayerShapes(tops: $0) }
+        ?? definition.shapes(of: bottoms.map { values[$0].shape })
     } catch let fault as Diagnostic {
       let made = bottoms.map { value in
         Diagnostic.Note(
@@ -166,7 +193,7 @@ package struct Graph {
     }
     let weights = fields.parameter.lossWeight
     var value = Value(name: name, shape: shape, producer: index, top: top)
-    value.lossWeight = top < weights.count ? weights[top] : type(of: definition).role == .loss && top == 0 ? 1 : 0
+    value.lossWeight = top < weights.count ? weights[top] : definition.role == .loss && top == 0 ? 1 : 0
     values.append(value)
     current[name] = values.count - 1
     return values.count - 1
@@ -226,7 +253,7 @@ package struct Graph {
     }
   }
 
-  private func isSource(_ node: Node) -> Bool { node.bottoms.isEmpty && type(of: node.definition).role == .data }
+  private func isSource(_ node: Node) -> Bool { node.bottoms.isEmpty && node.definition.role == .data }
 
   /// Whether a gradient can go through bottom `position`.
   private func passes(_ position: Int, _ node: Node) -> Bool {
@@ -255,14 +282,13 @@ package struct GraphOptions: Sendable {
   package var seedsOutputs = false
   /// Whether parameters learn; false for nets that only run forward.
   package var learns = true
-  package var sources = SourcePolicy.required
+  /// Per index of a layer: the shapes of its tops, instead of those that it infers; for nets that are looked at without
+  /// their sources.
+  package var givenTops: [Int: [Shape]] = [:]
 
-  package init(
-    forceBackward: Bool = false, seedsOutputs: Bool = false, learns: Bool = true, sources: SourcePolicy = .required
-  ) {
+  package init(forceBackward: Bool = false, seedsOutputs: Bool = false, learns: Bool = true) {
     self.forceBackward = forceBackward
     self.seedsOutputs = seedsOutputs
     self.learns = learns
-    self.sources = sources
   }
 }

@@ -31,6 +31,11 @@ package protocol Layer: Sendable {
   /// Whether a gradient can be asked for bottom `index`; labels, indices and masks take none.
   func takesGradient(bottom index: Int) -> Bool
 
+  /// `Self.role`, but for definitions that stand for several types.
+  var role: LayerRole { get }
+
+  /// Multiplications with addition in one forward pass over bottoms that `shapes` accepts; 0 where other work dominates.
+  func multiplyAdds(of bottoms: [Shape]) throws -> Int
   /// The blobs whose entries along `axis` go with each other one by one, so that entry i of the tops comes from entry i of
   /// those bottoms alone; nil (unless a layer says otherwise) where all entries are needed at once. Asked for bottoms of
   /// which each pass decides how many entries there are; see `LiveRows`.
@@ -41,6 +46,8 @@ package protocol Layer: Sendable {
 
 extension Layer {
   package static var role: LayerRole { .transform }
+  package var role: LayerRole { Self.role }
+  package func multiplyAdds(of bottoms: [Shape]) throws -> Int { 0 }
   package static var parameterFields: [String]? { nil }
   package func takesGradient(bottom index: Int) -> Bool { true }
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { nil }
@@ -183,6 +190,17 @@ extension DescribedRun {
 /// be averaged rightly.
 package protocol LossRun: LayerRun {
   var labelledCount: Int { get }
+}
+
+/// A layer that is accepted in nets, so that their shapes can be told, and may not run.
+package protocol RefusedLayer: Layer {
+  /// What `bind` throws: why not, and what can take its place; nil when it runs.
+  var refusal: Diagnostic? { get }
+}
+
+/// A loss whose sum is divided by what `loss_param` says.
+package protocol NormalizedLoss: Layer {
+  var normalizationMode: LossParameter.NormalizationMode { get }
 }
 
 /// A run of a layer that reads records, one after another: for epochs, and to name records that are at fault.

@@ -4,37 +4,53 @@ import Diagnostics
 /// The layer types that a program knows, by the name in the prototxt.
 package struct LayerCatalogue: Sendable {
   private let types: [String: any Layer.Type]
+  private let shapeOnly: [String: ShapeOnlyType]
 
-  package init(_ layers: [any Layer.Type]) {
+  /// - Parameter shapeOnly: types that are accepted in nets and cannot run.
+  package init(_ layers: [any Layer.Type], shapeOnly: [ShapeOnlyType] = []) {
     types = Dictionary(layers.map { ($0.type, $0) }, uniquingKeysWith: { first, _ in first })
+    self.shapeOnly = Dictionary(shapeOnly.map { ($0.type, $0) }, uniquingKeysWith: { first, _ in first })
     precondition(types.count == layers.count, "two layers have one type name")
   }
+
+  package func knows(_ type: String) -> Bool { types[type] != nil || shapeOnly[type] != nil }
+
+  package var allShapeOnly: [ShapeOnlyType] { shapeOnly.values.sorted { $0.type < $1.type } }
 
   package var all: [any Layer.Type] { types.values.sorted { $0.type < $1.type } }
 
   /// Decodes a layer.
   ///
+  /// - Parameter hasGivenTops: whether the caller knows the shapes of its tops: then a type that is not known will do.
   /// - Throws: `unknownLayerType` with the nearest known type; whatever the layer's own `init` throws.
-  package func define(_ fields: LayerFields) throws -> any Layer {
+  package func define(_ fields: LayerFields, hasGivenTops: Bool = false) throws -> any Layer {
     guard fields.parameter.hasType, !fields.parameter.type.isEmpty else {
       throw Diagnostic(
         .unknownLayerType, "layer '\(fields.name)' has no type; add one, such as type: \"Convolution\"",
         at: fields.location())
     }
-    guard let type = types[fields.parameter.type] else {
-      let meant = nearestName(to: fields.parameter.type, among: types.keys).map { "; did you mean '\($0)'?" } ?? ""
-      throw Diagnostic(
-        .unknownLayerType, "layer '\(fields.name)': unknown layer type '\(fields.parameter.type)'\(meant)",
-        at: fields.location("type"))
+    if let type = types[fields.parameter.type] {
+      try checkCounts(type.bottomCount, type.topCount, type.role, fields)
+      return try type.init(fields)
     }
-    try checkCount(of: "bottom", fields.parameter.bottom.count, type.bottomCount, fields)
-    try checkCount(of: "top", fields.parameter.top.count, topsWritten(type), fields)
-    return try type.init(fields)
+    if let type = shapeOnly[fields.parameter.type] {
+      try checkCounts(type.bottomCount, type.topCount, type.role, fields)
+      return ShapeOnlyLayer(type, fields)
+    }
+    let meant = nearestName(to: fields.parameter.type, among: types.keys).map { "; did you mean '\($0)'?" } ?? ""
+    let fault = Diagnostic(
+      .unknownLayerType, "layer '\(fields.name)': unknown layer type '\(fields.parameter.type)'\(meant)",
+      at: fields.location("type"))
+    guard hasGivenTops else { throw fault }
+    return UnknownLayer(fields, fault)
   }
 
-  /// A loss or metric may leave its top out: it gets one without a name.
-  private func topsWritten(_ type: any Layer.Type) -> ClosedRange<Int> {
-    type.role == .loss ? 0...type.topCount.upperBound : type.topCount
+  private func checkCounts(
+    _ bottoms: ClosedRange<Int>, _ tops: ClosedRange<Int>, _ role: LayerRole, _ fields: LayerFields
+  ) throws {
+    try checkCount(of: "bottom", fields.parameter.bottom.count, bottoms, fields)
+    // A loss may leave its top out: it gets one without a name.
+    try checkCount(of: "top", fields.parameter.top.count, role == .loss ? 0...tops.upperBound : tops, fields)
   }
 
   private func checkCount(of kind: String, _ count: Int, _ allowed: ClosedRange<Int>, _ fields: LayerFields) throws {

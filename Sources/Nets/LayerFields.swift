@@ -9,16 +9,12 @@ package struct LayerFields: Sendable {
   package let places: FieldPlaces
   package let phase: Phase
   package let paths: PathSearch
-  package let sources: SourcePolicy
 
-  package init(
-    parameter: LayerParameter, places: FieldPlaces, phase: Phase, paths: PathSearch, sources: SourcePolicy = .required
-  ) {
+  package init(parameter: LayerParameter, places: FieldPlaces, phase: Phase, paths: PathSearch) {
     self.parameter = parameter
     self.places = places
     self.phase = phase
     self.paths = paths
-    self.sources = sources
   }
 
   package var name: String { parameter.name }
@@ -48,14 +44,6 @@ package struct LayerFields: Sendable {
   package func fault(_ message: String, at field: String = "") -> Diagnostic {
     fault(.badParameter, message, at: field)
   }
-}
-
-/// Whether what data layers read has to be there when shapes are inferred.
-package enum SourcePolicy: Sendable {
-  case required
-  /// Where a source is absent, shapes come from the layer's parameters; what they leave open is guessed, with a warning.
-  /// Such a graph is not for running.
-  case mayBeAbsent
 }
 
 /// How the file names in a prototxt are looked up: as they stand from the working directory, then beside the file that

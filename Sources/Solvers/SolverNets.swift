@@ -8,26 +8,41 @@ package struct SolverNets {
   package let train: Net
   package let tests: [Net]
 
+  /// One of the nets that a solver names, before it is built.
+  package struct Definition {
+    package let source: NetSource
+    package let state: NetState
+  }
+
   /// - Parameter seed: of fillers, dropout and shuffles.
   /// - Throws: `badSolver` when nets are missing, given twice, or do not fit `test_iter`; a net's own faults.
   package init(_ settings: SolverSettings, engine: any Engine, catalogue: LayerCatalogue, seed: UInt64) throws {
-    let solver = settings.parameter
+    let definitions = try SolverNets.definitions(settings)
     var options = NetOptions(phase: .train)
     options.seed = seed
-    let source = try SolverNets.trainSource(settings)
-    options.state = SolverNets.state(.train, source, solver.hasTrainState ? solver.trainState : nil)
-    train = try Net(source, engine: engine, catalogue: catalogue, options: options)
-
-    let sources = try SolverNets.testSources(settings)
-    var tests: [Net] = []
-    for (index, source) in sources.enumerated() {
+    options.state = definitions.train.state
+    let train = try Net(definitions.train.source, engine: engine, catalogue: catalogue, options: options)
+    self.train = train
+    tests = try definitions.tests.map { test in
       var options = NetOptions(phase: .test)
       options.seed = seed
       options.sharing = train
-      options.state = SolverNets.state(.test, source, solver.testState.isEmpty ? nil : solver.testState[index])
-      tests.append(try Net(source, engine: engine, catalogue: catalogue, options: options))
+      options.state = test.state
+      return try Net(test.source, engine: engine, catalogue: catalogue, options: options)
     }
-    self.tests = tests
+  }
+
+  /// The nets that a solver names, with the states that they are built in.
+  package static func definitions(_ settings: SolverSettings) throws -> (train: Definition, tests: [Definition]) {
+    let solver = settings.parameter
+    let train = try trainSource(settings)
+    let tests = try testSources(settings)
+    return (
+      Definition(source: train, state: state(.train, train, solver.hasTrainState ? solver.trainState : nil)),
+      tests.enumerated().map { index, test in
+        Definition(source: test, state: state(.test, test, solver.testState.isEmpty ? nil : solver.testState[index]))
+      }
+    )
   }
 
   /// Phase, then what the net says of its state, then what the solver says.

@@ -19,7 +19,7 @@ package struct TaskTable: Sendable {
     let losses = graph.values.indices.filter { graph.values[$0].lossWeight != 0 }
     var metrics = [Int: [Int]]()
     var alone: [Int] = []
-    for (index, node) in graph.nodes.enumerated() where type(of: node.definition).role == .metric {
+    for (index, node) in graph.nodes.enumerated() where node.definition.role == .metric {
       let tops = graph.nodes[index].tops
       if let loss = TaskTable.loss(of: node, among: losses, graph) {
         metrics[loss, default: []] += tops

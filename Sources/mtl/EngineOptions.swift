@@ -63,5 +63,5 @@ struct EngineOptions: ParsableArguments {
   }
 
   /// Every layer that this program has.
-  static let catalogue = LayerCatalogue(layerTypes + recordLayerTypes)
+  static let catalogue = LayerCatalogue(layerTypes + recordLayerTypes, shapeOnly: shapeOnlyTypes)
 }

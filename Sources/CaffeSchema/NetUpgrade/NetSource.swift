@@ -161,6 +161,15 @@ package struct NetSource: Sendable {
   private mutating func freezeBatchNorm() {
     for index in parameter.layer.indices
     where parameter.layer[index].type == "BatchNorm" && parameter.layer[index].param.count == 3 {
+      let layer = parameter.layer[index]
+      if let wrong = layer.param.firstIndex(where: { $0.hasLrMult && $0.lrMult != 0 }) {
+        warnings.append(
+          Diagnostic(
+            .badParameter,
+            "lr_mult \(layer.param[wrong].lrMult) is taken as 0: the parameters are running statistics",
+            severity: .warning, layer: Diagnostic.Layer(name: layer.name, type: layer.type),
+            at: layerPlaces[index].location("param[\(wrong)].lr_mult")))
+      }
       for blob in 0..<3 {
         parameter.layer[index].param[blob].lrMult = 0
         parameter.layer[index].param[blob].decayMult = 0

@@ -11,7 +11,7 @@ import Tensors
 /// rows without an object are -1 all over, as detection losses expect (SSD shapes the top anew for each batch). A
 /// picture is distorted, expanded, cut to a part that a `batch_sampler` drew, resized, cropped and mirrored, as
 /// `transform_param` says; which boxes stay in a part is up to `emit_constraint`.
-package struct AnnotatedData: RecordReading {
+package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package static let type = "AnnotatedData"
   package static let parameterFields: [String]? = ["data_param", "annotated_data_param", "transform_param"]
   package static let role = LayerRole.data
@@ -70,25 +70,30 @@ package struct AnnotatedData: RecordReading {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    var warnings = fields.idleDataFields
-    let output: Shape
-    var boxes = batchSize
-    if fields.hasSource(source.path) {
-      output = try Preparation.output(fields, record: firstShape())
-      if fields.parameter.top.count > 1 { boxes = try mostBoxes() }
-    } else {
-      let assumed = AssumedRecord(fields)
-      output = assumed.output
-      warnings.append(assumed.warning(source: source.path, at: "data_param.source"))
-    }
+    let output = try Preparation.output(fields, record: firstShape())
+    let boxes = fields.parameter.top.count > 1 ? try mostBoxes() : 0
     let tops = [Shape([batchSize] + output.dims), [1, 1, boxes, 8]]
-    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: warnings)
+    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: fields.idleDataFields)
+  }
+
+  /// As many boxes as records, where nobody counted them.
+  package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
+    guard !exists(source.path) else { return nil }
+    let tops = [fields.outlineOfImages(batch: batchSize), .exactly([1, 1, batchSize, 8])]
+    return Array(tops.prefix(fields.parameter.top.count))
+  }
+
+  package var refusal: Diagnostic? {
+    Records.refusal {
+      try fields.refuseForeignDataFields()
+      try refuseForeignFields()
+      try fields.refuseForeignTransforms()
+    }
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let param = fields.parameter.dataParam
-    try fields.refuseForeignDataFields()
-    try refuseForeignFields()
+    if let refusal { throw refusal }
     let order = RecordOrder(
       count: try source.database().count, skip: param.randSkip, isShuffled: param.shuffle || param.shufflePoolSize > 1,
       seed: binding.draws.seed)

@@ -12,12 +12,12 @@ import Tensors
 /// order and go round at the end; with `shuffle` each round has an order of its own, which depends on the seed and the
 /// number of records alone, so that databases that belong together stay in step. Batches are prepared in the
 /// background; which records a pass sees depends on nothing but its number.
-package struct DataLayer: RecordReading {
+package struct DataLayer: RecordReading, AbsentSourceLayer, RefusedLayer {
   package static let type = "Data"
   package static let parameterFields: [String]? = ["data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
-  package static let topCount = 1...2
+  package static let topCount = 1...Int.max
   package static let examples: [LayerExample] = []
 
   private let fields: LayerFields
@@ -26,9 +26,6 @@ package struct DataLayer: RecordReading {
   package init(_ fields: LayerFields) throws {
     let param = fields.parameter.dataParam
     self.fields = fields
-    guard param.hasSource, !param.source.isEmpty else {
-      throw fields.fault("source is missing; give the path of the database", at: "data_param")
-    }
     guard param.batchSize > 0 else { throw fields.fault("batch_size must be at least 1", at: "data_param.batch_size") }
     source = RecordSource(path: fields.existingPath(param.source), channels: try ImageChannels(fields))
   }
@@ -55,24 +52,43 @@ package struct DataLayer: RecordReading {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    var warnings = fields.idleConstraint + fields.idleDataFields
-    let output: Shape
-    if fields.hasSource(source.path) {
-      output = try atSource { try Preparation.output(fields, record: source.firstShape()) }
-    } else {
-      var assumed = AssumedRecord(fields)
-      if fields.parameter.top.count == 1, assumed.isLabels(top: 0) { assumed.guessLabels() }
-      output = assumed.output
-      warnings.append(assumed.warning(source: source.path, at: "data_param.source"))
+    guard !fields.parameter.dataParam.source.isEmpty else {
+      throw fields.fault("source is missing; give the path of the database", at: "data_param")
     }
-    let records = Shape([batchSize] + output.dims)
-    return LayerShapes(tops: fields.parameter.top.count > 1 ? [records, [batchSize]] : [records], warnings: warnings)
+    let output = try atSource { try Preparation.output(fields, record: source.firstShape()) }
+    let labels = fields.parameter.top.dropFirst().map { _ in [batchSize] as Shape }
+    return LayerShapes(
+      tops: [Shape([batchSize] + output.dims)] + labels, warnings: fields.idleConstraint + fields.idleDataFields)
+  }
+
+  package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
+    guard fields.parameter.dataParam.source.isEmpty || !exists(source.path) else { return nil }
+    var records = fields.outlineOfImages(batch: batchSize)
+    // A database may hold vectors of labels just as well.
+    records.isImages = records.extents?.dropFirst().contains { $0 != nil } == true
+    // One fork's database has a label for each position, or several.
+    let hasVectors = fields.parameter.dataParam.labelType == .multiple
+    let labels = hasVectors ? TopOutline([batchSize, nil, nil, nil]) : .exactly([batchSize])
+    return [records] + fields.parameter.top.dropFirst().map { _ in labels }
+  }
+
+  package var refusal: Diagnostic? {
+    guard fields.parameter.top.count <= 2 else {
+      return fields.fault(
+        .unsupported,
+        "a record has one label; for \(fields.parameter.top.count - 1), convert them with mtl convert-multilabel, and let a "
+          + "second Data layer and a Slice layer read them", at: "top[2]")
+    }
+    return Records.refusal {
+      try fields.refuseForeignDataFields()
+      try fields.refuseForeignTransforms()
+    }
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let param = fields.parameter.dataParam
     let seed = binding.draws.seed
-    try fields.refuseForeignDataFields()
+    if let refusal { throw refusal }
     let order = RecordOrder(
       count: try database().count, skip: param.randSkip, isShuffled: param.shuffle || param.shufflePoolSize > 1,
       seed: seed)

@@ -9,7 +9,7 @@ import Tensors
 /// number: batch_size x the shape of a row. Files are read in the order of the list, rows in theirs, and a batch goes on
 /// in the next file; after the last comes the first again. With `shuffle` each round has an order of files and of the
 /// rows in each of its own, drawn from the seed. Values come as they are: `transform_param` is refused, as by Caffe.
-package struct HDF5Data: RecordReading {
+package struct HDF5Data: RecordReading, AbsentSourceLayer, RefusedLayer {
   package static let type = "HDF5Data"
   package static let parameterFields: [String]? = ["hdf5_data_param", "transform_param"]
   package static let role = LayerRole.data
@@ -48,25 +48,30 @@ package struct HDF5Data: RecordReading {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    guard fields.hasSource(source.list) else {
-      var assumed = AssumedRecord(fields)
-      let tops = fields.parameter.top.indices.map { index in
-        Shape([batchSize] + (index == 0 && !assumed.isLabels(top: 0) ? assumed.output.dims : [1]))
-      }
-      assumed.guess("what the datasets are")
-      return LayerShapes(tops: tops, warnings: [assumed.warning(source: source.list, at: "hdf5_data_param.source")])
-    }
     return LayerShapes(tops: try contents().rowShapes.map { Shape([batchSize] + $0.dims) })
+  }
+
+  /// Of the datasets nothing is known but how many rows a batch has.
+  package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
+    guard !exists(source.list) else { return nil }
+    return fields.parameter.top.map { _ in .rows(batchSize) }
+  }
+
+  package var refusal: Diagnostic? {
+    let param = fields.parameter.hdf5DataParam
+    return Records.refusal {
+      try fields.refuse(
+        fields.parameter.hasTransformParam, "transform_param",
+        "HDF5Data gives rows as they are; prepare them in the files, or scale and shift with a Power or Scale layer")
+      try fields.refuse(param.mirror, "hdf5_data_param.mirror", "mirrored rows must be in the files")
+      try fields.refuse(
+        param.hasScale && param.scale != 1, "hdf5_data_param.scale", "use a Power layer with this scale")
+    }
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let param = fields.parameter.hdf5DataParam
-    try fields.refuse(
-      fields.parameter.hasTransformParam, "transform_param",
-      "HDF5Data gives rows as they are; prepare them in the files, or scale and shift with a Power or Scale layer")
-    try fields.refuse(param.mirror, "hdf5_data_param.mirror", "mirrored rows must be in the files")
-    try fields.refuse(
-      param.hasScale && param.scale != 1, "hdf5_data_param.scale", "use a Power layer with this scale")
+    if let refusal { throw refusal }
     let count = try contents().rowCount
     let seed = binding.draws.seed
     return try PrefetchedRecordRun(

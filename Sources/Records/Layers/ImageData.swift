@@ -11,7 +11,7 @@ import Tensors
 /// or batch_size x labels where a line has several (Caffe reads only one, a whole number). Images are 3 channels (blue,
 /// green, red), or 1 with `is_color: false`. They come in the order of the list, or with `shuffle` in an order of each
 /// round's own, and go round at the end.
-package struct ImageData: RecordReading {
+package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package static let type = "ImageData"
   package static let parameterFields: [String]? = ["image_data_param", "transform_param"]
   package static let role = LayerRole.data
@@ -63,28 +63,32 @@ package struct ImageData: RecordReading {
   private func firstShape() throws -> Shape { try atSource { RecordValues(try source.image(at: 0)).shape } }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    let param = fields.parameter.imageDataParam
-    var warnings = fields.idleConstraint
-    let images: Shape
-    let labels: Int
-    if fields.hasSource(source.path) {
-      images = try Preparation.output(fields, record: firstShape())
-      labels = try source.contents().list.labelCount
-    } else {
-      let assumed = AssumedRecord(
-        fields, channels: param.isColor ? 3 : 1, height: param.newHeight > 0 ? Int(param.newHeight) : nil,
-        width: param.newWidth > 0 ? Int(param.newWidth) : nil)
-      images = assumed.output
-      labels = labelCount ?? 1
-      warnings.append(assumed.warning(source: source.path, at: "image_data_param.source"))
-    }
+    let images = try Preparation.output(fields, record: firstShape())
+    let labels = try source.contents().list.labelCount
     let tops = [Shape([batchSize] + images.dims), labels == 1 ? [batchSize] : [batchSize, labels]]
-    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: warnings)
+    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: fields.idleConstraint)
+  }
+
+  package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
+    guard !exists(source.path) else { return nil }
+    let param = fields.parameter.imageDataParam
+    let images = fields.outlineOfImages(
+      batch: batchSize, channels: param.isColor ? 3 : 1, height: param.newHeight, width: param.newWidth)
+    // Without a word on labels there is one, unless the net cuts them apart.
+    let labels = TopOutline.exactly(labelCount.map { [batchSize, $0] } ?? [batchSize])
+    return Array([images, labels].prefix(fields.parameter.top.count))
+  }
+
+  package var refusal: Diagnostic? {
+    Records.refusal {
+      try refuseForeignFields()
+      try fields.refuseForeignTransforms()
+    }
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     let param = fields.parameter.imageDataParam
-    try refuseForeignFields()
+    if let refusal { throw refusal }
     try atSource { try source.checkImagesExist() }
     let seed = binding.draws.seed
     let order = RecordOrder(

@@ -11,7 +11,7 @@ import Tensors
 /// x crop_size; optionally their classes, batch_size. `crop_mode` is `warp`, or `square` for the tightest square around
 /// the window; with `context_pad` the window is enlarged so that this many pixels of its surroundings are on each side,
 /// and what lies outside the image is 0. Mean and scale are taken before.
-package struct WindowData: Layer {
+package struct WindowData: AbsentSourceLayer {
   package static let type = "WindowData"
   package static let parameterFields: [String]? = ["window_data_param", "transform_param"]
   package static let role = LayerRole.data
@@ -65,17 +65,13 @@ package struct WindowData: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    var warnings = fields.idleConstraint
-    var channels = 3
-    if fields.hasSource(path) {
-      channels = try file().channels
-    } else {
-      let assumed = AssumedRecord(fields)
-      channels = assumed.output[0]
-      warnings.append(assumed.warning(source: path, at: "window_data_param.source"))
-    }
-    let tops: [Shape] = [[batchSize, channels, cropSize, cropSize], [batchSize]]
-    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: warnings)
+    let tops: [Shape] = [[batchSize, try file().channels, cropSize, cropSize], [batchSize]]
+    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: fields.idleConstraint)
+  }
+
+  package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
+    guard !exists(path) else { return nil }
+    return Array([fields.outlineOfImages(batch: batchSize), .exactly([batchSize])].prefix(fields.parameter.top.count))
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {

@@ -74,13 +74,15 @@ import Testing
   // MARK: Shapes without files
 
   @Test func shapesAreGuessedWithoutFiles() throws {
-    let (shapes, warnings) = try inferred(layer(source: "nowhere.txt"), in: folder)
-    #expect(shapes == ["data": "4x3x224x224", "label": "4x1"])
-    #expect(
-      warnings == [
-        "WORK/net.prototxt:2:21: warning: layer 'd' (HDF5Data): 'nowhere.txt' is not there, so shapes are guessed (what "
-          + "the datasets are)"
-      ])
+    let read = #"""
+
+      layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 2 kernel_size: 3 } }
+      layer { name: "ip" type: "InnerProduct" bottom: "c" top: "ip" inner_product_param { num_output: 7 } }
+      layer { name: "l" type: "EuclideanLoss" bottom: "ip" bottom: "label" top: "l" }
+      """#
+    let (shapes, areKnown) = try inferred(layer(source: "nowhere.txt") + read, in: folder)
+    #expect(shapes["data"] == "4x3x224x224" && shapes["label"] == "4x7")
+    #expect(!areKnown)
     #expect(try inferred(layer(), in: folder).shapes == ["data": "4x1x2", "label": "4"])
   }
 

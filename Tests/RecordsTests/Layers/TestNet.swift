@@ -10,29 +10,29 @@ import Testing
 
 /// A net around data layers, its prototxt in the folder where it looks for its files.
 func dataNet(
-  _ text: String, in folder: TestFolder, seed: UInt64 = 1, phase: Phase = .train, sources: SourcePolicy = .required
+  _ text: String, in folder: TestFolder, seed: UInt64 = 1, phase: Phase = .train
 ) throws -> Net {
   var options = NetOptions(phase: phase)
   options.seed = seed
-  options.graph.sources = sources
   options.keepsEverything = true
   return try Net(
     NetSource(text: text, file: folder("net.prototxt")), engine: ReferenceEngine(),
     catalogue: LayerCatalogue(layerTypes + recordLayerTypes), options: options)
 }
 
-/// The shapes that a net's graph infers, by name of blob, and its warnings.
+/// The shapes that are told of a net whose sources need not be there, by name of blob, and whether the fields tell all.
 func inferred(
   _ text: String, in folder: TestFolder, phase: Phase = .train
-) throws -> (shapes: [String: String], warnings: [String]) {
+) throws -> (shapes: [String: String], areKnown: Bool) {
   var state = NetState()
   state.phase = phase
   let source = try NetSource(text: text, file: folder("net.prototxt"))
-  let graph = try Graph(
+  let outcome = try ShapeAssumptions(
     layers: source.layers(in: state), phase: phase, paths: PathSearch(besideFile: source.file),
-    catalogue: LayerCatalogue(layerTypes + recordLayerTypes), options: GraphOptions(sources: .mayBeAbsent))
-  let shapes = Dictionary(graph.values.map { ($0.name, $0.shape.description) }, uniquingKeysWith: { $1 })
-  return (shapes, graph.warnings.map { "\($0)".replacing(folder.path, with: "WORK") })
+    catalogue: LayerCatalogue(layerTypes + recordLayerTypes))
+  if let fault = outcome.fault { throw fault }
+  let shapes = Dictionary(outcome.graph.values.map { ($0.name, $0.shape.description) }, uniquingKeysWith: { $1 })
+  return (shapes, outcome.assumptions.allSatisfy(\.isKnown))
 }
 
 /// The values of blobs over the next passes, one after the other.

@@ -6,7 +6,7 @@ import Testing
 
 @Suite struct ConvertMultilabelCommandTests {
   static func options(_ arguments: String) throws -> ConversionOptions {
-    let words = LegacyFlags(flags: ConvertMultilabelCommand.flagNames)
+    let words = LegacyFlags(flags: ImageConversionOptions.flagNames)
       .normalized(arguments.split(separator: " ").map(String.init))
     return try ConvertMultilabelCommand.parse(words).conversion()
   }
@@ -66,7 +66,7 @@ import Testing
 
   /// What takes no value must be known as such to the older spellings.
   @Test func listsItsFlags() throws {
-    for flag in ConvertMultilabelCommand.flagNames {
+    for flag in ImageConversionOptions.flagNames {
       _ = try ConvertMultilabelCommand.parse(["l", "db", "--\(flag)"])
       #expect(throws: (any Error).self) { try ConvertMultilabelCommand.parse(["l", "db", "--\(flag)=true"]) }
     }

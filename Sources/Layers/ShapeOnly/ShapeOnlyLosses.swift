@@ -1,0 +1,44 @@
+import Nets
+
+/// Losses and metrics of single forks: one value a top, whatever the bottoms.
+let shapeOnlyLosses: [ShapeOnlyType] =
+  [
+    ("CenterObjectLoss", 1...Int.max, "the loss of one fork's detector"),
+    ("CosinLoss", 2...2, "the loss of one fork; MarginInnerProduct with SoftmaxWithLoss is close to it"),
+    ("CenterCosLoss", 2...2, "the loss of one fork; CenterLoss draws features to their classes' centres"),
+    ("ConsistencyLoss", 2...2, "the loss of one fork; EuclideanLoss compares blobs"),
+    ("CtcLoss", 2...4, "the loss of alignments is not made here"),
+    ("DetectionGroupLoss", 1...Int.max, "the loss of one fork's detector"),
+    ("DetectionLoss", 1...Int.max, "the loss of one fork's detector"),
+    (
+      "EuclideanLossHeatmap", 2...3,
+      "the loss of one fork; EuclideanLoss on the maps computes the same but for a factor"
+    ),
+    ("EuclideanLossWithTV", 2...2, "the loss of one fork; EuclideanLoss is the same without the variation term"),
+    ("K1_EuclideanLoss", 2...2, "the loss of one fork; EuclideanLoss compares blobs"),
+    ("K2_EuclideanLoss", 2...2, "the loss of one fork; EuclideanLoss compares blobs"),
+    ("KLDivLoss", 2...2, "the loss of one fork; SoftmaxWithLoss and SigmoidCrossEntropyLoss are close to it"),
+    ("L2Loss", 2...2, "the loss of one fork; EuclideanLoss computes it"),
+    ("MarginSoftmaxLoss", 2...2, "the loss of one fork; MarginInnerProduct with SoftmaxWithLoss computes it"),
+    ("MemoryLoss", 1...Int.max, "its value is computed outside of the net"),
+    ("MultiBoxFocalLoss", 4...4, "the loss of one fork; MultiBoxLoss is the same without focal weights"),
+    ("RankHardLoss", 2...2, "the loss of one fork; TripletLoss compares triplets"),
+    ("RegionLoss", 2...2, "the loss of one fork's detector"),
+    ("RelevantLoss", 2...2, "the loss of one fork; EuclideanLoss compares blobs"),
+    ("SetLoss2", 2...2, "the loss of one fork; TripletLoss compares triplets"),
+    ("SoftmaxCrossEntropy2Loss", 2...2, "the loss of one fork; SoftmaxWithLoss computes it"),
+    ("VarLoss", 2...2, "the loss of one fork; CenterLoss draws features to their classes' centres"),
+    ("YoloSeg", 2...2, "the loss of one fork's detector"),
+    ("Yolov3", 2...Int.max, "the loss of one fork's detector"),
+    ("WarpCtcLoss", 2...4, "the loss of alignments is not made here"),
+  ].map { ShapeOnlyType($0, role: .loss, bottoms: $1, tops: 1...Int.max, $2, .oneValue) }
+  + [
+    ("AccuracyDecode", 2...2, "the metric of one fork; Accuracy looks at scores"),
+    ("AccuracyEncoding", 2...2, "the metric of one fork; Accuracy looks at scores"),
+    ("BboxAccuracy", 1...Int.max, "the metric of one fork's detector"),
+    ("DetectionAccuracy", 1...Int.max, "the metric of one fork's detector"),
+    ("DetectionGroupAccuracy", 1...Int.max, "the metric of one fork's detector"),
+    ("EvalDetection", 2...2, "the metric of one fork's detector"),
+    ("LabelsequenceAccuracy", 2...2, "the metric of one fork; Accuracy looks at scores"),
+    ("SegAccuracy", 2...3, "the metric of one fork; Accuracy counts positions as well"),
+  ].map { ShapeOnlyType($0, role: .metric, bottoms: $1, tops: 0...Int.max, $2, .oneValue) }

@@ -1,0 +1,230 @@
+import CaffeSchema
+import Diagnostics
+import Tensors
+
+/// A net's graph, with assumed shapes where the sources of its data are absent.
+///
+/// What an outline leaves open is guessed from the layers that read the top: what feeds convolutions is an image of
+/// 3 x 224 x 224, what a Slice cuts has as many channels as it cuts, what a loss compares is shaped like its scores.
+/// When a layer then does not fit, other guesses are tried as long as one gets further down the net.
+package struct ShapeAssumptions {
+  /// What was assumed of one layer.
+  package struct Assumption {
+    package let fields: LayerFields
+    package let tops: [(name: String, shape: Shape)]
+    /// Whether the caller gave all of them.
+    package let isGiven: Bool
+    /// Whether the layer's fields tell all of them.
+    package let isKnown: Bool
+  }
+
+  /// As far as it could be built.
+  package let graph: Graph
+  /// Why it could not be built further.
+  package let fault: (any Error)?
+  package let assumptions: [Assumption]
+
+  /// - Parameters:
+  ///   - layers: of one phase, with their places.
+  ///   - given: shapes by the name of a top, to be taken instead of assumed ones; also of layers without bottoms that
+  ///     have shapes of their own, such as Input, and of layers of unknown type.
+  /// - Throws: `badArgument` when `given` names a top that is nobody's, or one that follows from other blobs.
+  package init(
+    layers: [(parameter: LayerParameter, places: FieldPlaces)], phase: Phase, paths: PathSearch,
+    catalogue: LayerCatalogue, given: [String: Shape] = [:]
+  ) throws {
+    var search = ShapeSearch(layers: layers, phase: phase, paths: paths, catalogue: catalogue, given: given)
+    let attempt = try search.run()
+    graph = attempt.graph
+    fault = attempt.fault?.error
+    assumptions = attempt.shapes.sorted { $0.key < $1.key }.map { index, tops in
+      let names = layers[index].parameter.top
+      return Assumption(
+        fields: search.fields(index), tops: Array(zip(names, tops)), isGiven: names.allSatisfy { given[$0] != nil },
+        isKnown: search.outlines[index]?.allSatisfy { $0.shape != nil } ?? false)
+    }
+  }
+}
+
+/// The search for shapes that fit.
+struct ShapeSearch {
+  struct Attempt {
+    /// Of the tops of layers whose own shapes are not known, by the layers' indices.
+    var shapes: [Int: [Shape]]
+    var graph: Graph
+    var fault: Graph.Fault?
+
+    /// How many layers fit.
+    var reach: Int { graph.nodes.count }
+  }
+
+  let layers: [(parameter: LayerParameter, places: FieldPlaces)]
+  let phase: Phase
+  let paths: PathSearch
+  let catalogue: LayerCatalogue
+  let given: [String: Shape]
+  /// Of the layers in `Attempt.shapes`, unless all is given.
+  private(set) var outlines: [Int: [TopOutline]] = [:]
+  private var builds = 0
+  private var tried: Set<[Int: [Shape]]> = []
+
+  /// How often the graph is built at most.
+  private static let limit = 120
+
+  init(
+    layers: [(parameter: LayerParameter, places: FieldPlaces)], phase: Phase, paths: PathSearch,
+    catalogue: LayerCatalogue, given: [String: Shape]
+  ) {
+    self.layers = layers
+    self.phase = phase
+    self.paths = paths
+    self.catalogue = catalogue
+    self.given = given
+  }
+
+  func fields(_ index: Int) -> LayerFields {
+    LayerFields(parameter: layers[index].parameter, places: layers[index].places, phase: phase, paths: paths)
+  }
+
+  mutating func run() throws -> Attempt {
+    var attempt = build(try givenShapes())
+    while attempt.fault != nil, let next = step(from: attempt) { attempt = next }
+    return attempt
+  }
+
+  /// Builds the graph with these shapes, and with first guesses for all further tops that are open.
+  private mutating func build(_ shapes: [Int: [Shape]]) -> Attempt {
+    var options = GraphOptions()
+    options.givenTops = shapes
+    while true {
+      builds += 1
+      let (graph, fault) = Graph.partial(
+        layers: layers, phase: phase, paths: paths, catalogue: catalogue, options: options)
+      if let fault, options.givenTops[fault.layer] == nil, let first = firstGuess(fault.layer, graph) {
+        options.givenTops[fault.layer] = first
+      } else {
+        return Attempt(shapes: options.givenTops, graph: graph, fault: fault)
+      }
+    }
+  }
+
+  /// The next attempt that gets further; nil when there is none.
+  private mutating func step(from attempt: Attempt) -> Attempt? {
+    guard let fault = attempt.fault else { return nil }
+    var best: Attempt?
+    for shapes in revisions(of: attempt, at: fault.layer) where tried.insert(shapes).inserted {
+      guard builds < ShapeSearch.limit else { break }
+      let next = build(shapes)
+      if next.fault == nil { return next }
+      if next.reach > best?.reach ?? attempt.reach { best = next }
+    }
+    return best
+  }
+
+  // MARK: Shapes that the caller gives
+
+  /// Of the layers that have shapes of their own or are unknown; the others' come in when their sources are missed.
+  private func givenShapes() throws -> [Int: [Shape]] {
+    var shapes: [Int: [Shape]] = [:]
+    for name in given.keys.sorted() {
+      let makers = layers.indices.filter { layers[$0].parameter.top.contains(name) }
+      if makers.isEmpty {
+        let near = nearestName(to: name, among: Set(layers.flatMap(\.parameter.top)).sorted())
+        throw Diagnostic(
+          .badArgument, "no layer has a top '\(name)'" + (near.map { "; did you mean '\($0)'?" } ?? ""))
+      }
+      for maker in makers { shapes[maker] = try givenShapes(ofLayer: maker, named: name) }
+    }
+    return shapes
+  }
+
+  private func givenShapes(ofLayer index: Int, named name: String) throws -> [Shape]? {
+    let parameter = layers[index].parameter
+    guard catalogue.knows(parameter.type) else {
+      let shapes = parameter.top.compactMap { given[$0] }
+      return shapes.count == parameter.top.count ? shapes : nil
+    }
+    let definition = try catalogue.define(fields(index))
+    guard parameter.bottom.isEmpty else {
+      // It comes in with the first guess, once the bottoms are known.
+      if definition is any AbsentSourceLayer { return nil }
+      throw Diagnostic(.badArgument, "the shape of '\(name)' follows from the bottoms of layer '\(parameter.name)'")
+    }
+    guard let own = try? definition.shapes(of: []).tops else { return nil }
+    return zip(parameter.top, own).map { given[$0] ?? $1 }
+  }
+
+  // MARK: First guesses
+
+  private mutating func firstGuess(_ index: Int, _ graph: Graph) -> [Shape]? {
+    let fields = fields(index)
+    guard let layer = try? catalogue.define(fields) as? any AbsentSourceLayer else { return nil }
+    let bottoms = fields.parameter.bottom.compactMap { name in graph.values.last { $0.name == name }?.shape }
+    guard bottoms.count == fields.parameter.bottom.count,
+      let outlines = layer.outlinesWithoutSource(bottoms: bottoms)
+    else { return nil }
+    self.outlines[index] = outlines
+    return zip(fields.parameter.top, outlines).map { given[$0] ?? guess($1, read: $0, after: index) }
+  }
+
+  /// Side of an image of unknown size.
+  private static let side = 224
+  /// Values of a vector of unknown length.
+  private static let length = 64
+
+  private func guess(_ outline: TopOutline, read name: String, after index: Int) -> Shape {
+    if let shape = outline.shape { return shape }
+    let cut = channels(cutFrom: name, after: index)
+    let isImage = outline.isImages || feedsWindows(name, after: index)
+    guard let extents = outline.extents else {
+      let batch = outline.batch ?? 1
+      if isImage { return [batch, cut ?? 3, ShapeSearch.side, ShapeSearch.side] }
+      return cut.map { [batch, $0] } ?? (isConnected(name, after: index) ? [batch, ShapeSearch.length] : [batch])
+    }
+    let usual = isImage ? [1, cut ?? 3, ShapeSearch.side, ShapeSearch.side] : [1, cut ?? ShapeSearch.length, 1, 1]
+    return Shape(extents.indices.map { extents[$0] ?? (usual.indices.contains($0) ? usual[$0] : 1) })
+  }
+
+  private func readers(of name: String, after index: Int) -> [LayerParameter] {
+    layers[(index + 1)...].map(\.parameter).filter { $0.bottom.contains(name) }
+  }
+
+  /// The channels that a Slice takes a blob apart into; where it leaves the size of pieces open, of one each for labels
+  /// and of three each for images.
+  private func channels(cutFrom name: String, after index: Int) -> Int? {
+    guard let slice = readers(of: name, after: index).first(where: { $0.type == "Slice" }) else { return nil }
+    let param = slice.sliceParam
+    guard param.hasSliceDim ? param.sliceDim == 1 : param.axis == 1 else { return nil }
+    let points = param.slicePoint.map(Int.init)
+    guard let last = points.last else { return slice.top.count * (feedsWindows(name, after: index) ? 3 : 1) }
+    return last + last - (points.dropLast().last ?? 0)
+  }
+
+  /// Whether a layer that looks at windows of an image is among those that a blob reaches through simple layers.
+  private func feedsWindows(_ name: String, after index: Int) -> Bool {
+    reaches(name, after: index) { layer in
+      layer.hasConvolutionParam || layer.hasPoolingParam || ["LRN", "SPP", "Im2col", "Crop"].contains(layer.type)
+    }
+  }
+
+  private func isConnected(_ name: String, after index: Int) -> Bool {
+    reaches(name, after: index) { $0.type == "InnerProduct" }
+  }
+
+  private func reaches(_ name: String, after index: Int, _ isWanted: (LayerParameter) -> Bool) -> Bool {
+    let simple: Set<String> = [
+      "Slice", "Split", "Concat", "Power", "Scale", "Bias", "BatchNorm", "BN", "Eltwise", "ReLU", "Dropout", "Flip",
+      "Permute", "MVN", "Normalize",
+    ]
+    var open = [name]
+    var seen: Set<String> = [name]
+    while let blob = open.popLast() {
+      for layer in readers(of: blob, after: index) {
+        if isWanted(layer) { return true }
+        guard simple.contains(layer.type) else { continue }
+        for top in layer.top where seen.insert(top).inserted { open.append(top) }
+      }
+    }
+    return false
+  }
+}

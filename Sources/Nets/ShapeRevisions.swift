@@ -1,0 +1,113 @@
+import CaffeSchema
+import Tensors
+
+// What else the assumed shapes may be, when a layer does not fit them.
+extension ShapeSearch {
+  /// Where a bottom of the layer at fault comes from.
+  private struct Origin: Hashable {
+    /// A layer with assumed tops, and which of them.
+    var layer: Int
+    var top: Int
+    /// The pieces of Slice layers in between: the channels before the piece, how many pieces, whether it is the last.
+    var cuts: [Cut]
+  }
+
+  private struct Cut: Hashable {
+    /// Channels before this piece, and how many it has, where the Slice says so.
+    var start: Int?
+    var size: Int?
+    var pieces: Int
+    var isLast: Bool
+  }
+
+  /// All revisions of one shape that the layer at fault may fit better, the likeliest first.
+  func revisions(of attempt: Attempt, at index: Int) -> [[Int: [Shape]]] {
+    let graph = attempt.graph
+    let bottoms = layers[index].parameter.bottom.compactMap { name in graph.values.lastIndex { $0.name == name } }
+    var revisions: [[Int: [Shape]]] = []
+    for (position, bottom) in bottoms.enumerated() {
+      let siblings = bottoms.indices.filter { $0 != position }.map { graph.values[bottoms[$0]].shape.dims }
+      for origin in origins(of: bottom, attempt) {
+        guard let shapes = attempt.shapes[origin.layer], let outline = outlines[origin.layer]?[origin.top],
+          given[layers[origin.layer].parameter.top[origin.top]] == nil
+        else { continue }
+        let present = shapes[origin.top].dims
+        let wanted = siblings.flatMap { ShapeSearch.likenesses($0) }.compactMap { uncut($0, origin.cuts, present) }
+        for dims in wanted + ShapeSearch.variants(of: present) {
+          guard let shape = outline.fitted(dims), shape != shapes[origin.top] else { continue }
+          var revision = attempt.shapes
+          revision[origin.layer]?[origin.top] = shape
+          // What was guessed from other blobs is guessed anew.
+          for later in revision.keys where later > origin.layer && !layers[later].parameter.bottom.isEmpty {
+            if outlines[later] != nil { revision[later] = nil }
+          }
+          if !revisions.contains(revision) { revisions.append(revision) }
+        }
+      }
+    }
+    return revisions
+  }
+
+  /// The assumed tops that a value is made from, those with the fewest layers in between first.
+  private func origins(of value: Int, _ attempt: Attempt) -> [Origin] {
+    var found: [Origin] = []
+    var open: [(value: Int, cuts: [Cut])] = [(value, [])]
+    var seen: Set<Int> = [value]
+    while !open.isEmpty {
+      let (value, cuts) = open.removeFirst()
+      let made = attempt.graph.values[value]
+      let node = attempt.graph.nodes[made.producer]
+      if attempt.shapes[made.producer] != nil, node.bottoms.isEmpty {
+        found.append(Origin(layer: made.producer, top: made.top, cuts: cuts))
+        continue
+      }
+      let cut = ShapeSearch.cut(node, top: made.top)
+      for bottom in node.bottoms where seen.insert(bottom).inserted {
+        open.append((bottom, cut.map { [$0] + cuts } ?? cuts))
+      }
+    }
+    return found
+  }
+
+  private static func cut(_ node: Graph.Node, top: Int) -> Cut? {
+    guard node.fields.parameter.type == "Slice" else { return nil }
+    let points = node.fields.parameter.sliceParam.slicePoint.map(Int.init)
+    let start = points.isEmpty ? nil : top == 0 ? 0 : points.indices.contains(top - 1) ? points[top - 1] : nil
+    let end = points.indices.contains(top) ? points[top] : nil
+    return Cut(
+      start: start, size: start.flatMap { start in end.map { $0 - start } }, pieces: node.tops.count,
+      isLast: top == node.tops.count - 1)
+  }
+
+  /// What a blob before the cuts must be for the piece to be `dims`; nil where the cuts fix the piece.
+  private func uncut(_ dims: [Int], _ cuts: [Cut], _ present: [Int]) -> [Int]? {
+    var whole = dims
+    for cut in cuts.reversed() {
+      let channels = whole.count > 1 ? whole[1] : 1
+      if let size = cut.size, size != channels { return nil }
+      let all =
+        cut.size != nil ? present.dropFirst().first ?? 1 : cut.start.map { $0 + channels } ?? channels * cut.pieces
+      whole = [whole.first ?? 1, all] + whole.dropFirst(2)
+    }
+    return whole
+  }
+
+  /// Shapes that go well beside a bottom of shape `dims`: its own, one value for each position, one for each record.
+  private static func likenesses(_ dims: [Int]) -> [[Int]] {
+    guard let batch = dims.first else { return [[1]] }
+    let perPosition = dims.count > 1 ? [[batch, 1] + dims.dropFirst(2)] : []
+    let flat = dims.count > 2 ? [[batch, dims.dropFirst().reduce(1, *)]] : []
+    return [dims] + perPosition + flat + [[batch, 1], [batch]] + (dims.count > 2 ? [Array(dims.prefix(2))] : [])
+  }
+
+  /// Other sizes of images, other lengths of vectors, other numbers of axes.
+  private static func variants(of dims: [Int]) -> [[Int]] {
+    let batch = dims.first ?? 1
+    guard dims.count == 4 else {
+      return [[batch], [batch, 1], [batch, 64], [batch, 3, 224, 224], [batch, 1, 224, 224], [batch, 1, 28, 28]]
+    }
+    let sides = [256, 320, 512, 300, 128, 96, 64, 32, 28, 48, 24, 12, 321, 500].map { [batch, dims[1], $0, $0] }
+    let channels = [3, 1, 2, 6, 4, 10].map { [batch, $0, dims[2], dims[3]] }
+    return channels + sides + [[batch, 1, 28, 28], [batch, 1, 1, 1]]
+  }
+}

@@ -1,0 +1,28 @@
+import ArgumentParser
+
+/// `mtl plot`: losses and metrics of runs over their iterations.
+struct PlotCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plot",
+    _superCommandName: "mtl",
+    abstract: "Draws the losses and metrics of runs over their iterations.",
+    discussion: """
+      A run is a file PREFIX_metrics.jsonl, the prefix alone, or a log with Caffe's lines. Each loss and metric has a \
+      panel; several runs are drawn over one another.
+      """
+  )
+
+  @Argument(help: ArgumentHelp("The runs.", valueName: "run"))
+  var runs: [String]
+
+  @Option(name: .shortAndLong, help: ArgumentHelp("The picture, .svg or .png.", valueName: "file"))
+  var output: String
+
+  @Option(help: ArgumentHelp("Draw these losses and metrics alone, with commas.", valueName: "names"))
+  var only: String?
+
+  func run() throws {
+    let names = only.map { Set($0.split(separator: ",").map(String.init)) }
+    try CurvePlot(runs: try runs.map { try RunCurves($0, only: names) }).write(to: output)
+  }
+}

@@ -1,0 +1,131 @@
+import Diagnostics
+import Foundation
+
+/// What a run wrote of its losses and metrics over the iterations.
+struct RunCurves {
+  struct Curve: Equatable {
+    /// The output's name; `loss` for the objective.
+    var name: String
+    var isTest: Bool
+    var points: [Point]
+  }
+
+  struct Point: Equatable {
+    var iteration: Double
+    var value: Double
+  }
+
+  let name: String
+  let curves: [Curve]
+
+  /// - Parameters:
+  ///   - path: a `_metrics.jsonl`, a log with Caffe's lines, or the `snapshot_prefix` of a run that wrote the former.
+  ///   - names: the curves that are wanted; nil for all.
+  /// - Throws: `unreadableFile` for a file that is missing or has neither; `badArgument` when it has none of `names`.
+  init(_ path: String, only names: Set<String>? = nil) throws {
+    let metrics = path + "_metrics.jsonl"
+    let file = FileManager.default.fileExists(atPath: path) ? path : metrics
+    guard let data = FileManager.default.contents(atPath: file) else {
+      throw Diagnostic(.unreadableFile, "there is no log '\(path)', and no '\(metrics)' of a run with that prefix")
+    }
+    let text = String(decoding: data, as: UTF8.self)
+    var collector = Collector()
+    for line in text.split(whereSeparator: \.isNewline) {
+      if line.first == "{" { collector.add(json: line) } else { collector.add(log: line) }
+    }
+    guard !collector.curves.isEmpty else {
+      throw Diagnostic(.unreadableFile, "'\(file)' has no lines of iterations: neither a log nor _metrics.jsonl")
+    }
+    curves = collector.curves.filter { names?.contains($0.name) ?? true }
+    if curves.isEmpty {
+      let known = collector.curves.map(\.name).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
+      throw Diagnostic(.badArgument, "'\(file)' has no such curve; it has \(known.joined(separator: ", "))")
+    }
+    let last = path.split(separator: "/").last.map(String.init) ?? path
+    name = last.replacing("_metrics.jsonl", with: "")
+  }
+}
+
+/// Gathers points from the lines of a run.
+private struct Collector {
+  private(set) var curves: [RunCurves.Curve] = []
+  /// Where the log is.
+  private var iteration: Double?
+  private var isTest = false
+
+  private mutating func add(_ name: String, isTest: Bool, _ iteration: Double, _ value: Double) {
+    guard value.isFinite else { return }
+    let point = RunCurves.Point(iteration: iteration, value: value)
+    if let index = curves.firstIndex(where: { $0.name == name && $0.isTest == isTest }) {
+      // Iterations that a resumed run did again count once, as they were done last.
+      curves[index].points.removeAll { $0.iteration >= iteration }
+      curves[index].points.append(point)
+    } else {
+      curves.append(RunCurves.Curve(name: name, isTest: isTest, points: [point]))
+    }
+  }
+
+  // MARK: _metrics.jsonl
+
+  private struct Line: Decodable {
+    struct Loss: Decodable {
+      var value: Values
+    }
+
+    /// One number or several; null for what is none.
+    struct Values: Decodable {
+      var mean: Double?
+
+      init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let all = (try? container.decode([Double?].self)) ?? [try? container.decode(Double.self)]
+        let numbers = all.compactMap { $0 }
+        mean = numbers.isEmpty ? nil : numbers.reduce(0, +) / Double(numbers.count)
+      }
+    }
+
+    var iteration: Double
+    var phase: String
+    var loss: Double?
+    var losses: [String: Loss]?
+    var metrics: [String: Values]?
+  }
+
+  mutating func add(json: Substring) {
+    // The last line of a run that was killed may be cut off.
+    guard let line = try? JSONDecoder().decode(Line.self, from: Data(json.utf8)) else { return }
+    let isTest = line.phase == "test"
+    if let loss = line.loss { add("loss", isTest: isTest, line.iteration, loss) }
+    for (name, loss) in (line.losses ?? [:]).sorted(by: { $0.key < $1.key }) {
+      if let value = loss.value.mean { add(name, isTest: isTest, line.iteration, value) }
+    }
+    for (name, metric) in (line.metrics ?? [:]).sorted(by: { $0.key < $1.key }) {
+      if let value = metric.mean { add(name, isTest: isTest, line.iteration, value) }
+    }
+  }
+
+  // MARK: Caffe's log lines
+
+  mutating func add(log line: Substring) {
+    if let start = line.range(of: "Iteration ") {
+      let rest = line[start.upperBound...]
+      iteration = Double(rest.prefix { $0.isNumber })
+      isTest = rest.contains("Testing net")
+      if let loss = number(after: "loss = ", in: rest), let iteration { add("loss", isTest: false, iteration, loss) }
+      return
+    }
+    guard let iteration, let output = line.range(of: "net output #") else { return }
+    let isTestLine = line.contains("Test net output #")
+    guard let colon = line[output.upperBound...].firstIndex(of: ":") else { return }
+    let rest = line[line.index(after: colon)...]
+    guard let equals = rest.range(of: " = ") else { return }
+    let name = rest[..<equals.lowerBound].trimmedBlanks
+    guard let value = number(after: " = ", in: rest) else { return }
+    add(name, isTest: isTestLine, iteration, value)
+  }
+
+  private func number(after mark: String, in text: Substring) -> Double? {
+    guard let start = text.range(of: mark)?.upperBound else { return nil }
+    return Double(text[start...].prefix { $0.isNumber || "+-.eE".contains($0) })
+  }
+}

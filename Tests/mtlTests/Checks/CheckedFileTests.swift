@@ -1,0 +1,133 @@
+import ArgumentParser
+import CaffeSchema
+import Foundation
+import Nets
+import Tensors
+import Testing
+
+@testable import mtl
+
+@Suite struct CheckedFileTests {
+  private let folder: String
+
+  init() throws {
+    folder = NSTemporaryDirectory() + "mtl-check-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  }
+
+  private func check(_ text: String, _ options: CheckOptions = CheckOptions(), name: String = "net.prototxt") throws
+    -> CheckedFile
+  {
+    try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/" + name))
+    return CheckedFile(folder + "/" + name, options, catalogue: EngineOptions.catalogue)
+  }
+
+  private static let trained = """
+    layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+      data_param { source: "absent_train_lmdb" batch_size: 8 } transform_param { crop_size: 20 } }
+    layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST }
+      data_param { source: "absent_val_lmdb" batch_size: 2 } transform_param { crop_size: 20 } }
+    layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+      convolution_param { num_output: 4 kernel_size: 5 } }
+    layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" inner_product_param { num_output: 10 } }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+    layer { name: "right" type: "Accuracy" bottom: "ip" bottom: "label" top: "right" include { phase: TEST } }
+    """
+
+  @Test func looksAtBothPhasesWithoutTheData() throws {
+    let file = try check(Self.trained)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets.map(\.name) == ["TRAIN", "TEST"])
+    #expect(file.nets.map(\.check.batch) == [8, 2])
+    #expect(file.nets[0].check.layers[0].tops.map(\.shape) == [[8, 3, 20, 20], [8]])
+    #expect(file.nets[1].check.tasks[0].metrics == ["right"])
+  }
+
+  @Test func takesShapesAndPhases() throws {
+    let file = try check(Self.trained, CheckOptions(phase: .test, shapes: ["data": [2, 1, 28, 28]]))
+    #expect(file.nets.map(\.name) == ["TEST"])
+    #expect(file.nets[0].check.layers[0].tops[0].shape == [2, 1, 28, 28])
+  }
+
+  @Test func warnsOfTestDataInTraining() throws {
+    let file = try check(Self.trained.replacingOccurrences(of: "absent_train_lmdb", with: "absent_val_lmdb"))
+    let messages = file.nets[0].check.warnings.map(\.message)
+    #expect(messages.contains { $0.contains("looks like validation data") }, "\(messages)")
+  }
+
+  @Test func printsTables() throws {
+    let text = CheckText(try check(Self.trained, CheckOptions(phase: .train))).text
+    #expect(
+      text.dropFirst(folder.count + 1) == """
+        net.prototxt: TRAIN
+
+        layer  type             top    shape        parameters  multiply-adds
+        -----  ---------------  -----  -----------  ----------  -------------
+        data   Data             data   8x3x20x20             -              -
+                                label  8
+        conv   Convolution      conv   8x4x16x16           304        614,400
+        ip     InnerProduct     ip     8x10             10,250         81,920
+        loss   SoftmaxWithLoss  loss   (one value)           -              -
+
+        4 layers, 10,554 parameters (all learn; 41.2 KiB), 696,320 multiply-adds forward (87,040 a record, 8 records), blobs 69.8 KiB
+
+        task  loss             weight  scores  its value is                  metrics
+        ----  ---------------  ------  ------  ----------------------------  -------
+        loss  SoftmaxWithLoss       1  8x10    mean over labelled positions  -
+        """
+        + "\n\n\(folder)/net.prototxt:1:1: note: layer 'data' (Data): its source is absent; guessed are data "
+        + "8x3x20x20, label 8; --shape data=8x3x20x20 says otherwise")
+  }
+
+  @Test func writesJSON() throws {
+    let text = try CheckJSON([try check(Self.trained)]).text()
+    let root = try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    let files = try #require(root["files"] as? [[String: Any]])
+    #expect(files[0]["loads"] as? Bool == true && files[0]["kind"] as? String == "net")
+    let nets = try #require(files[0]["nets"] as? [[String: Any]])
+    #expect(nets.map { $0["phase"] as? String } == ["TRAIN", "TEST"])
+    #expect(nets[0]["multiplyAdds"] as? Int == 696_320)
+    let layers = try #require(nets[0]["layers"] as? [[String: Any]])
+    let tops = try #require(layers[0]["tops"] as? [[String: Any]])
+    #expect(tops[0]["shape"] as? [Int] == [8, 3, 20, 20])
+  }
+
+  @Test func readsSolvers() throws {
+    _ = try check(Self.trained)
+    let file = try check(
+      """
+      net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 10 test_iter: 3 test_interval: 5
+      solver_mode: GPU
+      """, name: "solver.prototxt")
+    #expect(file.kind == .solver)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets.map(\.name) == ["TRAIN", "TEST"])
+    #expect(file.warnings.count == 1)
+  }
+
+  @Test(arguments: [
+    ("solver.prototxt", "net: \"gone.prototxt\" base_lr: 0.1 lr_policy: \"fixed\" max_iter: 10", "there is no file"),
+    (
+      "solver.prototxt", "net: \"x.prototxt\" base_rl: 0.1 lr_policy: \"fixed\" max_iter: 10", "unknown field 'base_rl'"
+    ),
+    ("net.prototxt", "layer { name: \"x\" type: \"ReLU\" botom: \"y\" }", "unknown field 'botom'"),
+    ("net.prototxt", "layer { name: \"x\" type: \"ReLU\" bottom: \"y\" top: \"x\" }", "not produced by any layer"),
+  ])
+  func tellsWhyAFileCannotBeLoaded(_ name: String, _ text: String, _ message: String) throws {
+    let file = try check(text, name: name)
+    #expect(!file.loads)
+    let faults = CheckText(file).faults
+    #expect(faults.contains { $0.message.contains(message) }, "\(faults)")
+  }
+
+  @Test(arguments: [
+    ("data=32x3x227x227", "data", [32, 3, 227, 227]), ("a=b=1,2", "a=b", [1, 2]), ("label=10", "label", [10]),
+  ])
+  func parsesShapes(_ argument: String, _ top: String, _ dims: [Int]) throws {
+    let given = try #require(GivenShape(argument: argument))
+    #expect(given.top == top && given.shape == Shape(dims))
+  }
+
+  @Test(arguments: ["data", "=3", "data=", "data=3xx4", "data=0x3", "data=-1"])
+  func refusesNoShapes(_ argument: String) { #expect(GivenShape(argument: argument) == nil) }
+}

@@ -1,0 +1,74 @@
+import Diagnostics
+import Foundation
+import Testing
+
+@testable import mtl
+
+@Suite struct PlotCommandTests {
+  private let folder: String
+
+  init() throws {
+    folder = NSTemporaryDirectory() + "mtl-plot-\(UUID().uuidString)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+  }
+
+  private func write(_ text: String, _ name: String) throws -> String {
+    try Data(text.utf8).write(to: URL(fileURLWithPath: folder + "/" + name))
+    return folder + "/" + name
+  }
+
+  private static let log = """
+    I0102 10:00:00.000001  1 solver.cpp:239] Iteration 0 (1 iter/s, 1s/50 iters), loss = 2.5
+    I0102 10:00:00.000001  1 solver.cpp:258]     Train net output #0: loss_a = 1.5 (* 0.5 = 0.75 loss)
+    I0102 10:00:01.000001  1 solver.cpp:347] Iteration 50, Testing net (#0)
+    I0102 10:00:01.000001  1 solver.cpp:414]     Test net output #0: accuracy = 0.75
+    I0102 10:00:01.000001  1 solver.cpp:414]     Test net output #1: loss_a = 1.25e-1 (* 0.5 = 0.06 loss)
+    I0102 10:00:02.000001  1 solver.cpp:239] Iteration 50, loss = nan
+    """
+
+  @Test func readsLogs() throws {
+    let run = try RunCurves(try write(Self.log, "run.log"))
+    #expect(run.name == "run.log")
+    #expect(
+      run.curves == [
+        .init(name: "loss", isTest: false, points: [.init(iteration: 0, value: 2.5)]),
+        .init(name: "loss_a", isTest: false, points: [.init(iteration: 0, value: 1.5)]),
+        .init(name: "accuracy", isTest: true, points: [.init(iteration: 50, value: 0.75)]),
+        .init(name: "loss_a", isTest: true, points: [.init(iteration: 50, value: 0.125)]),
+      ])
+  }
+
+  @Test func readsMetrics() throws {
+    _ = try write(
+      """
+      {"iteration":0,"phase":"train","lr":0.1,"loss":2,"losses":{"a":{"value":2,"weight":1}},"metrics":{}}
+      {"iteration":10,"phase":"train","lr":0.1,"loss":1,"losses":{"a":{"value":null,"weight":1}},"metrics":{}}
+      {"iteration":5,"phase":"train","lr":0.1,"loss":1.5,"losses":{"a":{"value":1.5,"weight":1}},"metrics":{}}
+      {"iteration":10,"phase":"test","test_net":0,"loss":1,"losses":{},"metrics":{"right":[0.5,1]}}
+      {"iteration":20,"phase":"tr
+      """, "snap_metrics.jsonl")
+    let run = try RunCurves(folder + "/snap")
+    #expect(run.name == "snap")
+    // A resumed run goes on from an earlier iteration.
+    #expect(run.curves[0].points == [.init(iteration: 0, value: 2), .init(iteration: 5, value: 1.5)])
+    #expect(run.curves.last == .init(name: "right", isTest: true, points: [.init(iteration: 10, value: 0.75)]))
+    #expect(try RunCurves(folder + "/snap", only: ["a"]).curves.map(\.name) == ["a"])
+    #expect(throws: Diagnostic.self) { try RunCurves(folder + "/snap", only: ["b"]) }
+  }
+
+  @Test func refusesOtherFiles() throws {
+    let other = try write("nothing of the kind\n", "other.txt")
+    #expect(throws: Diagnostic.self) { try RunCurves(other) }
+    #expect(throws: Diagnostic.self) { try RunCurves(folder + "/gone") }
+  }
+
+  @Test func drawsAPanelForEachName() throws {
+    let run = try RunCurves(try write(Self.log, "it's.log"))
+    let plot = CurvePlot(runs: [run, run])
+    #expect(plot.panels == ["loss", "loss_a", "accuracy"])
+    let script = plot.script(format: "svg", output: "o.svg")
+    #expect(script.contains("layout 2,2"))
+    #expect(script.split(separator: "\n").filter { $0.hasPrefix("plot ") }.count == 3)
+    #expect(script.contains("title 'it''s.log test'"))
+  }
+}
