@@ -28,7 +28,7 @@ package struct MeanImage: Sendable {
     for done in 0..<database.count {
       if isInterrupted() { throw Diagnostic(.interrupted, "interrupted; nothing was written") }
       let record = try cursor.next()
-      let values = try source.decode(record)
+      let values = try source.decode(record).values
       guard values.shape == shape else {
         throw source.fault(
           record,
@@ -43,7 +43,7 @@ package struct MeanImage: Sendable {
     values = sums.map { Float($0 / Double(database.count)) }
   }
 
-  private static func add(_ record: RecordSource.Values, to sums: inout [Double]) {
+  private static func add(_ record: RecordValues, to sums: inout [Double]) {
     sums.withUnsafeMutableBufferPointer { sums in
       switch record.storage {
       case .planes(let data):
