@@ -9,10 +9,13 @@ import Tensors
 /// that pass, anew in each pass. Memory is planned for N; layers behind it compute all N rows, of which the last N - M
 /// repeat one, and losses and metrics count M. A layer that mixes records (BatchNorm in training, Concat of records, …)
 /// is refused there. The selector takes no gradient; the gradient of records that did not pass is 0.
-package struct Filter: Layer {
+///
+/// A fork for pruning has a layer of this name with one bottom, which keeps `num_output` of its channels: its shape alone
+/// is known.
+package struct Filter: RefusedLayer {
   package static let type = "Filter"
-  package static let parameterFields: [String]? = []
-  package static let bottomCount = 2...Int.max
+  package static let parameterFields: [String]? = ["filter_param"]
+  package static let bottomCount = 1...Int.max
   package static let topCount = 1...Int.max
 
   private let fields: LayerFields
@@ -20,15 +23,36 @@ package struct Filter: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     let (bottoms, tops) = (fields.parameter.bottom.count, fields.parameter.top.count)
-    guard tops == bottoms - 1 else {
+    guard tops == bottoms - 1 || keepsChannels else {
       throw fields.fault(
         "needs a top for each bottom but the selector: \(bottoms - 1), but \(tops) are given", at: "top[0]")
     }
   }
 
+  /// Whether it is the layer of the fork.
+  private var keepsChannels: Bool {
+    fields.parameter.bottom.count == 1 && fields.parameter.top.count == 1 && fields.parameter.filterParam.numOutput > 0
+  }
+
+  package var refusal: Diagnostic? {
+    fields.refusal(
+      keepsChannels || fields.parameter.hasFilterParam, "filter_param.num_output",
+      "records are let through by a selector; Slice takes channels apart")
+  }
+
   package func takesGradient(bottom index: Int) -> Bool { index < fields.parameter.bottom.count - 1 }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    if keepsChannels {
+      var top = bottoms[0]
+      guard top.rank >= 2, Int(fields.parameter.filterParam.numOutput) <= top[1] else {
+        throw fields.fault(
+          .badShape, "cannot keep \(fields.parameter.filterParam.numOutput) channels of \(top)",
+          at: "filter_param.num_output")
+      }
+      top[1] = Int(fields.parameter.filterParam.numOutput)
+      return LayerShapes(tops: [top])
+    }
     let records = bottoms[bottoms.count - 1].extent(0)
     guard bottoms[bottoms.count - 1].count == records else {
       throw fields.fault(
@@ -43,6 +67,7 @@ package struct Filter: Layer {
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let refusal { throw refusal }
     guard let rows = binding.liveRows else { preconditionFailure("the tops of a Filter vary") }
     let bottoms = binding.bottomShapes.indices.map { binding.bottom($0) }
     binding.backwardReads()

@@ -10,11 +10,11 @@ import Tensors
 /// Bottoms: scores N x C (further axes are joined to C), labels N. Top as the scores. With `bias_base` the margin grows:
 /// bias_base + (1 + `bias_gamma` i)^`bias_power` - 1, within `bias_min` and `bias_max`, i counting the passes from
 /// `iteration` on. In TEST nothing is added unless `transform_test` is set. Records whose label is NaN stay as they are.
-package struct LabelSpecificAdd: Layer {
+package struct LabelSpecificAdd: RefusedLayer {
   package static let type = "LabelSpecificAdd"
   package static let parameterFields: [String]? = ["label_specific_add_param"]
   package static let bottomCount = 2...2
-  package static let topCount = 1...1
+  package static let topCount = 1...2
 
   private let fields: LayerFields
   private let param: LabelSpecificAddParameter
@@ -28,12 +28,18 @@ package struct LabelSpecificAdd: Layer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     _ = try ClassLabels(fields, ofRecords: bottoms)
-    return LayerShapes(tops: [bottoms[0]])
+    // One fork's second top, the margin, of which alone the shape is known here.
+    return LayerShapes(tops: fields.parameter.top.count > 1 ? [bottoms[0], [1]] : [bottoms[0]])
   }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
 
+  package var refusal: Diagnostic? {
+    fields.refusal(fields.parameter.top.count > 1, "top[1]", "the scores are the only top")
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let refusal { throw refusal }
     let (scores, targets) = (binding.bottom(0), binding.bottom(1))
     let top = binding.top(0)
     binding.backwardReads()

@@ -12,7 +12,7 @@ import Tensors
 /// weights (4 num_output x num_output), bias. Without marks, sequences start in each pass; with them, the state goes on
 /// from one pass to the next. `clipping_threshold` bounds the gradients of the gates' inputs at each step. With
 /// `recurrent_param`, as MyCaffe writes it, this is the layer LSTM.
-package struct Lstm: Layer {
+package struct Lstm: RefusedLayer {
   package static let type = "Lstm"
   package static let parameterFields: [String]? = ["lstm_param", "recurrent_param"]
   package static let bottomCount = 1...5
@@ -73,6 +73,8 @@ package struct Lstm: Layer {
         .init(name: "bias", shape: [4 * outputs], filler: param.biasFiller),
       ])
   }
+
+  package var refusal: Diagnostic? { modern?.refusal }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     if let modern { return try modern.bind(binding) }

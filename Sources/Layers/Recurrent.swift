@@ -21,8 +21,6 @@ struct RecurrentFields: Sendable {
     self.fields = fields
     self.states = states
     param = fields.parameter.recurrentParam
-    try fields.refuse(
-      param.hasNumLayers && param.numLayers != 1, "recurrent_param.num_layers", "stack layers of this type")
     outputs = Int(param.numOutput)
     guard outputs > 0 else { throw fields.fault("num_output must be at least 1", at: "recurrent_param.num_output") }
     let exposed = param.exposeHidden ? states : 0
@@ -36,9 +34,11 @@ struct RecurrentFields: Sendable {
     hasStaticInput = bottoms == 3 + exposed
   }
 
-  /// For what would change the values and not the shapes.
+  /// For what would change the values and not the tops' shapes.
   var refusal: Diagnostic? {
-    fields.refusal(param.dropoutRatio > 0, "recurrent_param.dropout_ratio", "put a Dropout layer behind")
+    fields.refusal(
+      param.hasNumLayers && param.numLayers != 1, "recurrent_param.num_layers", "stack layers of this type")
+      ?? fields.refusal(param.dropoutRatio > 0, "recurrent_param.dropout_ratio", "put a Dropout layer behind")
   }
 
   /// The first bottom that is a state.

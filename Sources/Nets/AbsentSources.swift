@@ -17,6 +17,8 @@ package struct TopOutline: Hashable, Sendable {
   package var extents: [Int?]?
   /// The first extent, where the number of axes is not known.
   package var batch: Int?
+  /// Whether there may be more axes behind the extents, against what is usual.
+  package var mayGrow = false
   /// Whether it is of images for certain, whoever reads them.
   package var isImages: Bool
 
@@ -51,6 +53,10 @@ package struct TopOutline: Hashable, Sendable {
   /// extent is another one.
   package func fitted(_ dims: [Int]) -> Shape? {
     guard let extents else { return batch == nil || batch == dims.first ? Shape(dims) : nil }
+    if mayGrow, dims.count > extents.count {
+      let fits = zip(dims, extents).allSatisfy { $1 == nil || $1 == $0 }
+      return fits ? Shape(dims) : nil
+    }
     guard dims.count <= extents.count else { return nil }
     let padded = dims + [Int](repeating: 1, count: extents.count - dims.count)
     let fits = zip(padded, extents).allSatisfy { $1 == nil || $1 == $0 }

@@ -65,11 +65,13 @@ struct ShapeSearch {
   let given: [String: Shape]
   /// Of the layers in `Attempt.shapes`, unless all is given.
   private(set) var outlines: [Int: [TopOutline]] = [:]
-  private var builds = 0
+  private var builtLayers = 0
+  private var sidesteps = 0
   private var tried: Set<[Int: [Shape]]> = []
 
-  /// How often the graph is built at most.
-  private static let limit = 120
+  /// How many layers are added at most, over all graphs that are tried.
+  private static let mostLayers = 12_000
+  private static let mostSidesteps = 3
 
   init(
     layers: [(parameter: LayerParameter, places: FieldPlaces)], phase: Phase, paths: PathSearch,
@@ -97,9 +99,9 @@ struct ShapeSearch {
     var options = GraphOptions()
     options.givenTops = shapes
     while true {
-      builds += 1
       let (graph, fault) = Graph.partial(
         layers: layers, phase: phase, paths: paths, catalogue: catalogue, options: options)
+      builtLayers += graph.nodes.count + 1
       if let fault, options.givenTops[fault.layer] == nil, let first = firstGuess(fault.layer, graph) {
         options.givenTops[fault.layer] = first
       } else {
@@ -108,15 +110,22 @@ struct ShapeSearch {
     }
   }
 
-  /// The next attempt that gets further; nil when there is none.
+  /// The next attempt that gets further, or, a few times, one that fails at the same layer in another way; nil when there
+  /// is none.
   private mutating func step(from attempt: Attempt) -> Attempt? {
     guard let fault = attempt.fault else { return nil }
     var best: Attempt?
+    var beside: Attempt?
     for shapes in revisions(of: attempt, at: fault.layer) where tried.insert(shapes).inserted {
-      guard builds < ShapeSearch.limit else { break }
+      guard builtLayers < ShapeSearch.mostLayers else { break }
       let next = build(shapes)
-      if next.fault == nil { return next }
+      guard let nextFault = next.fault else { return next }
       if next.reach > best?.reach ?? attempt.reach { best = next }
+      if beside == nil, next.reach == attempt.reach, "\(nextFault.error)" != "\(fault.error)" { beside = next }
+    }
+    if best == nil, beside != nil, sidesteps < ShapeSearch.mostSidesteps {
+      sidesteps += 1
+      return beside
     }
     return best
   }

@@ -32,20 +32,54 @@ extension ShapeSearch {
           given[layers[origin.layer].parameter.top[origin.top]] == nil
         else { continue }
         let present = shapes[origin.top].dims
-        let wanted = siblings.flatMap { ShapeSearch.likenesses($0) }.compactMap { uncut($0, origin.cuts, present) }
+        let likenesses = siblings.flatMap { ShapeSearch.likenesses($0) }
+        let scaled = likenesses.compactMap { ShapeSearch.scaled(present, graph.values[bottom].shape.dims, to: $0) }
+        // Steps x streams, of which a sibling tells the streams.
+        let paired = siblings.filter { $0.count > 1 }.map { [present.first ?? 1, $0[0]] }
+        let wanted = paired + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled
         for dims in wanted + ShapeSearch.variants(of: present) {
           guard let shape = outline.fitted(dims), shape != shapes[origin.top] else { continue }
-          var revision = attempt.shapes
-          revision[origin.layer]?[origin.top] = shape
-          // What was guessed from other blobs is guessed anew.
-          for later in revision.keys where later > origin.layer && !layers[later].parameter.bottom.isEmpty {
-            if outlines[later] != nil { revision[later] = nil }
+          let alike = shapes.indices.filter { shapes[$0] == shapes[origin.top] }
+          for tops in alike.count > 1 ? [[origin.top], alike] : [alike] {
+            let revision = revised(attempt, origin.layer, tops, shape)
+            if !revisions.contains(revision) { revisions.append(revision) }
           }
-          if !revisions.contains(revision) { revisions.append(revision) }
         }
       }
     }
-    return revisions
+    return revisions + largerBatches(attempt)
+  }
+
+  /// With another shape for some tops of a layer.
+  private func revised(_ attempt: Attempt, _ layer: Int, _ tops: [Int], _ shape: Shape) -> [Int: [Shape]] {
+    var revision = attempt.shapes
+    for top in tops where outlines[layer]?[top].fitted(shape.dims) == shape { revision[layer]?[top] = shape }
+    // What was guessed from other blobs is guessed anew.
+    for later in revision.keys where later > layer && !layers[later].parameter.bottom.isEmpty {
+      if outlines[later] != nil { revision[later] = nil }
+    }
+    return revision
+  }
+
+  /// Sources whose batch nobody tells with two records instead of one: layers may need pairs.
+  private func largerBatches(_ attempt: Attempt) -> [[Int: [Shape]]] {
+    let open = attempt.shapes.keys.filter { layer in
+      outlines[layer]?.allSatisfy { $0.extents == nil && $0.batch == nil } == true
+        && attempt.shapes[layer]?.allSatisfy { $0.dims.first == 1 } == true
+        && layers[layer].parameter.bottom.isEmpty
+    }
+    guard !open.isEmpty else { return [] }
+    var revision = attempt.shapes
+    for layer in open { revision[layer] = attempt.shapes[layer]?.map { Shape([2] + $0.dims.dropFirst()) } }
+    return [revision]
+  }
+
+  /// A source of images for which what is made of it, now `bottom`, would be `wanted`, if sizes go along.
+  private static func scaled(_ source: [Int], _ bottom: [Int], to wanted: [Int]) -> [Int]? {
+    guard source.count == 4, bottom.count == 4, wanted.count == 4, bottom != wanted else { return nil }
+    guard bottom.allSatisfy({ $0 > 0 }) else { return nil }
+    let channels = bottom[1] == source[1] ? wanted[1] : source[1]
+    return [source[0], channels] + (2...3).map { source[$0] * wanted[$0] / bottom[$0] }
   }
 
   /// The assumed tops that a value is made from, those with the fewest layers in between first.
@@ -96,7 +130,8 @@ extension ShapeSearch {
   private static func likenesses(_ dims: [Int]) -> [[Int]] {
     guard let batch = dims.first else { return [[1]] }
     let perPosition = dims.count > 1 ? [[batch, 1] + dims.dropFirst(2)] : []
-    let flat = dims.count > 2 ? [[batch, dims.dropFirst().reduce(1, *)]] : []
+    let flat =
+      dims.count > 2 ? [[batch, dims.dropFirst().reduce(1, *)], [batch, dims.dropFirst(2).reduce(1, *)]] : []
     return [dims] + perPosition + flat + [[batch, 1], [batch]] + (dims.count > 2 ? [Array(dims.prefix(2))] : [])
   }
 

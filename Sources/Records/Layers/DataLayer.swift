@@ -68,7 +68,8 @@ package struct DataLayer: RecordReading, AbsentSourceLayer, RefusedLayer {
     records.isImages = records.extents?.dropFirst().contains { $0 != nil } == true
     // One fork's database has a label for each position, or several.
     let hasVectors = fields.parameter.dataParam.labelType == .multiple
-    let labels = hasVectors ? TopOutline([batchSize, nil, nil, nil]) : .exactly([batchSize])
+    var labels = hasVectors ? TopOutline([batchSize, nil, nil, nil]) : .exactly([batchSize])
+    labels.mayGrow = true
     return [records] + fields.parameter.top.dropFirst().map { _ in labels }
   }
 

@@ -71,10 +71,23 @@ package struct NetCheck: Sendable {
     faults = (outcome.fault.map(NetCheck.diagnostics) ?? []) + sharing.faults
     let table = TaskTable(graph)
     tasks = table.tasks.map { NetCheck.row($0, graph) }
+    let labelVectors = outcome.assumptions.compactMap(NetCheck.warningOfLabelVectors)
     warnings = NetCheck.folded(
-      source.warnings + graph.warnings
+      source.warnings + graph.warnings + labelVectors
         + NetWarnings(source, graph, table, phase: state.phase, isWhole: outcome.fault == nil).all
         + LabelWarnings(graph, labels).all)
+  }
+
+  /// Records have one label; forks that give several read databases of their own.
+  private static func warningOfLabelVectors(_ assumption: ShapeAssumptions.Assumption) -> Diagnostic? {
+    guard assumption.fields.parameter.type == "Data", assumption.tops.count > 1, !assumption.isGiven else { return nil }
+    let labels = assumption.tops[1]
+    guard labels.shape.count > labels.shape.extent(0) else { return nil }
+    return assumption.fields.fault(
+      .unsupported,
+      "the net needs '\(labels.name)' to be \(labels.shape), but a record has one label; several are converted with mtl "
+        + "convert-multilabel, and read by a second Data layer", at: "top[1]"
+    ).asWarning
   }
 
   /// The same warning of several layers as one, with the others' names.
@@ -163,5 +176,13 @@ private struct ParameterSharing {
           at: "param[\(index)]"))
     }
     return false
+  }
+}
+
+extension Diagnostic {
+  fileprivate var asWarning: Diagnostic {
+    var copy = self
+    copy.severity = .warning
+    return copy
   }
 }

@@ -95,10 +95,9 @@ private struct Reader {
       ((try? source.layers(in: state(source, phase))) ?? []).map(\.parameter)
     }
     let (train, test) = (layers(.train), layers(.test))
+    let asksForStages = source.parameter.layer.contains { !($0.include + $0.exclude).allSatisfy(\.stage.isEmpty) }
+    if asksForStages, options.stages.isEmpty { return [.train, .test] }
     if train == test { return [train.contains(where: isLoss) ? .train : .test] }
-    guard source.parameter.layer.allSatisfy({ ($0.include + $0.exclude).allSatisfy(\.stage.isEmpty) }) else {
-      return [.train, .test]
-    }
     let isFed = (train.contains { $0.bottom.isEmpty }, test.contains { $0.bottom.isEmpty })
     return isFed.0 == isFed.1 ? [.train, .test] : isFed.0 ? [.train] : [.test]
   }
@@ -115,26 +114,48 @@ private struct Reader {
     return state
   }
 
-  /// A net whose layers ask for stages may be no whole net without any; then each that it names is tried.
+  /// A net whose layers ask for stages may be no whole net without any; then those that it names are tried, alone and
+  /// together.
   private mutating func check(_ source: NetSource, _ phase: Phase) throws {
     let name = phase == .train ? "TRAIN" : "TEST"
     let plain = state(source, phase)
-    let check = try look(source, plain)
-    if !check.faults.isEmpty, options.stages.isEmpty {
-      let stages = source.parameter.layer.flatMap { ($0.include + $0.exclude).flatMap { $0.stage + $0.notStage } }
-      // Those first whose name is that of the phase.
-      let names = phase == .train ? ["train"] : ["val", "test"]
-      let isNamed = { (stage: String) in names.contains { stage.lowercased().contains($0) } }
-      let ordered = Set(stages).sorted()
-      for stage in ordered.filter(isNamed) + ordered.filter({ !isNamed($0) }) {
+    if options.stages.isEmpty, try !isFed(source, plain) {
+      for stages in stageSets(source, phase) {
         var staged = plain
-        staged.stage.append(stage)
-        guard let other = try? look(source, staged), other.faults.isEmpty else { continue }
-        nets.append(("\(name), stage \(stage)", other))
-        return
+        staged.stage += stages
+        guard try isFed(source, staged) else { continue }
+        return try add("\(name), stage \(stages.joined(separator: " and "))", source, staged)
       }
     }
-    nets.append((name, check))
+    try add(name, source, plain)
+  }
+
+  /// Whether each bottom is a top of an earlier layer.
+  private func isFed(_ source: NetSource, _ state: NetState) throws -> Bool {
+    var made: Set<String> = []
+    for layer in try source.layers(in: state) {
+      guard layer.parameter.bottom.allSatisfy(made.contains) else { return false }
+      made.formUnion(layer.parameter.top)
+    }
+    return !made.isEmpty
+  }
+
+  /// Up to three of the stages that rules of layers name: those first that are named like the phase, small sets first.
+  private func stageSets(_ source: NetSource, _ phase: Phase) -> [[String]] {
+    let named = Set(source.parameter.layer.flatMap { ($0.include + $0.exclude).flatMap { $0.stage + $0.notStage } })
+    let words = phase == .train ? ["train"] : ["val", "test"]
+    let isLikePhase = { (stage: String) in words.contains { stage.lowercased().contains($0) } }
+    let sorted = named.sorted()
+    let stages = Array((sorted.filter(isLikePhase) + sorted.filter { !isLikePhase($0) }).prefix(8))
+    var sets: [[String]] = [[]]
+    for _ in 1...3 {
+      let last = sets[sets.count - 1].count
+      for set in sets where set.count == last {
+        let next = set.last.flatMap { stages.firstIndex(of: $0) }.map { $0 + 1 } ?? 0
+        sets += stages[next...].map { set + [$0] }
+      }
+    }
+    return Array(sets.dropFirst())
   }
 
   private mutating func check(_ solver: SolverSource) throws {
@@ -149,11 +170,8 @@ private struct Reader {
   }
 
   private mutating func add(_ name: String, _ source: NetSource, _ state: NetState) throws {
-    nets.append((name, try look(source, state)))
-  }
-
-  private func look(_ source: NetSource, _ state: NetState) throws -> NetCheck {
-    try NetCheck(source, state: state, catalogue: catalogue, given: options.shapes, labels: .recorded)
+    let check = try NetCheck(source, state: state, catalogue: catalogue, given: options.shapes, labels: .recorded)
+    nets.append((name, check))
   }
 }
 

@@ -55,6 +55,48 @@ import Testing
     #expect(messages.contains { $0.contains("looks like validation data") }, "\(messages)")
   }
 
+  @Test func findsTheStagesThatFeedANet() throws {
+    let file = try check(
+      """
+      layer { name: "d" type: "Data" top: "data" top: "label" include { stage: "train" }
+        data_param { batch_size: 8 } transform_param { crop_size: 20 } }
+      layer { name: "d" type: "Data" top: "data" top: "label" include { stage: "val" }
+        data_param { batch_size: 4 } transform_param { crop_size: 20 } }
+      layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 3 } }
+      layer { name: "two" type: "InnerProduct" bottom: "ip" top: "two" inner_product_param { num_output: 3 }
+        include { stage: "wide" } }
+      layer { name: "loss" type: "SoftmaxWithLoss" bottom: "two" bottom: "label" top: "loss" }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets.map(\.name) == ["TRAIN, stage train and wide", "TEST, stage val and wide"])
+    #expect(file.nets.map(\.check.batch) == [8, 4])
+  }
+
+  @Test func guessesStepsAndStreams() throws {
+    let file = try check(
+      """
+      layer { name: "i" type: "Input" top: "static" input_param { shape { dim: 9 dim: 7 } } }
+      layer { name: "d" type: "HDF5Data" top: "cont" top: "words" hdf5_data_param { source: "none.txt" batch_size: 20 } }
+      layer { name: "e" type: "Embed" bottom: "words" top: "e" embed_param { input_dim: 50 num_output: 6 } }
+      layer { name: "l" type: "LSTM" bottom: "e" bottom: "cont" bottom: "static" top: "l"
+        recurrent_param { num_output: 5 } }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers.last?.tops[0].shape == [20, 9, 5])
+  }
+
+  @Test func warnsOfLabelVectorsInRecords() throws {
+    let file = try check(
+      """
+      layer { name: "d" type: "Data" top: "data" top: "label" data_param { source: "none" batch_size: 8 }
+        transform_param { crop_size: 20 } }
+      layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 30 } }
+      layer { name: "loss" type: "SigmoidCrossEntropyLoss" bottom: "ip" bottom: "label" top: "loss" }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.warnings.contains { $0.message.contains("the net needs 'label' to be 8x30") })
+  }
+
   @Test func printsTables() throws {
     let text = CheckText(try check(Self.trained, CheckOptions(phase: .train))).text
     #expect(
