@@ -37,7 +37,7 @@ package struct Graph {
   package private(set) var nodes: [Node] = []
   package private(set) var values: [Value] = []
   /// What layers want the user to know, in the order of the net.
-  package private(set) var warnings: [Diagnostic] = []
+  private var layerWarnings: [Diagnostic] = []
   /// The newest value of each name.
   private var current: [String: Int] = [:]
   /// Per node: what the prototxt says of its bottoms.
@@ -110,8 +110,7 @@ package struct Graph {
       throw placed
     }
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
-    warnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
-    warnOfForeignFields(fields, type(of: definition))
+    layerWarnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
     let rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
     for (position, bottom) in bottoms.enumerated() { values[bottom].consumers.append((index, position)) }
     var node = Node(
@@ -211,15 +210,23 @@ package struct Graph {
     }
   }
 
-  /// Each once for a type of layer.
-  private mutating func warnOfForeignFields(_ fields: LayerFields, _ type: any Layer.Type) {
-    guard let read = type.parameterFields else { return }
-    for given in givenFields(of: fields.parameter) where given.isParameterMessage && !read.contains(given.name) {
-      let message = "\(given.name) has no effect: a \(type.type) layer does not read it"
-      guard !warnings.contains(where: { $0.message == message }) else { continue }
-      warnings.append(
-        Diagnostic(.noEffect, message, severity: .warning, layer: fields.identity, at: fields.location(given.name)))
+  /// What layers want the user to know, in the order of the net; then the blocks of fields that layers are given and do
+  /// not read, each once for a type of layer. Looked for when asked, since that takes longer than all else here.
+  package var warnings: [Diagnostic] {
+    var warnings = layerWarnings
+    var told: Set<String> = []
+    for node in nodes {
+      let type = type(of: node.definition)
+      guard let read = type.parameterFields else { continue }
+      for given in givenFields(of: node.fields.parameter) where given.isParameterMessage && !read.contains(given.name) {
+        let message = "\(given.name) has no effect: a \(type.type) layer does not read it"
+        guard told.insert(message).inserted else { continue }
+        warnings.append(
+          Diagnostic(
+            .noEffect, message, severity: .warning, layer: node.fields.identity, at: node.fields.location(given.name)))
+      }
     }
+    return warnings
   }
 
   // MARK: Gradients

@@ -70,7 +70,7 @@ struct ShapeSearch {
   private var tried: Set<[Int: [Shape]]> = []
 
   /// How many layers are added at most, over all graphs that are tried.
-  private static let mostLayers = 12_000
+  private static let mostLayers = 20_000
   private static let mostSidesteps = 3
 
   init(
