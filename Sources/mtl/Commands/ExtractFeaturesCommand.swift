@@ -1,5 +1,6 @@
 import ArgumentParser
 import CaffeSchema
+import Compute
 import Diagnostics
 import Nets
 import Records
@@ -39,14 +40,20 @@ struct ExtractFeaturesCommand: ParsableCommand {
   func run() throws {
     let request = try MTL.checkingUsage(of: Self.self) { try self.request() }
     engineOptions.prepareProcess()
-    let net = try Net(
-      NetSource.read(path: request.net), engine: engineOptions.makeEngine(), catalogue: EngineOptions.catalogue,
-      options: NetOptions(phase: .test))
+    let net = try ExtractFeaturesCommand.makeNet(
+      NetSource.read(path: request.net), engine: engineOptions.makeEngine())
     try net.load(NetSource.readWeights(request.weights), from: request.weights)
     let counts = try ExtractFeaturesCommand.extract(request, net, replaces: force)
     for (database, count) in zip(request.databases, counts) {
       printError("wrote \(count) record\(count == 1 ? "" : "s") to \(database)")
     }
+  }
+
+  /// A net whose blobs keep their values until a pass has ended, and are not made room of for later ones.
+  static func makeNet(_ source: NetSource, engine: any Engine) throws -> Net {
+    var options = NetOptions(phase: .test)
+    options.keepsEverything = true
+    return try Net(source, engine: engine, catalogue: EngineOptions.catalogue, options: options)
   }
 
   /// - Throws: a `ValidationError`.

@@ -141,12 +141,16 @@ import Testing
     #expect(throws: (any Error).self) { try ExtractFeaturesCommand.parse(["w", "n", "a,b", "c", "3"]).request() }
     #expect(throws: (any Error).self) { try ExtractFeaturesCommand.parse(["w", "n", "a", "c", "0"]).request() }
 
-    let net = try Net(
+    // Later layers may write over what nobody needs any more.
+    let net = try ExtractFeaturesCommand.makeNet(
       NetSource(
-        text:
-          #"layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } data_filler { value: 7 } } }"#,
-        file: "net"), engine: EngineOptions.parse(["--engine", "reference"]).makeEngine(),
-      catalogue: EngineOptions.catalogue, options: NetOptions(phase: .test))
+        text: """
+          layer { name: "in" type: "DummyData" top: "in"
+            dummy_data_param { shape { dim: 2 dim: 3 dim: 4 dim: 5 } data_filler { value: 3.5 } } }
+          layer { name: "d" type: "Power" bottom: "in" top: "d" power_param { scale: 2 } }
+          layer { name: "e" type: "Power" bottom: "d" top: "e" power_param { scale: 2 } }
+          layer { name: "f" type: "Power" bottom: "e" top: "f" power_param { scale: 2 } }
+          """, file: "net"), engine: EngineOptions.parse(["--engine", "cpu"]).makeEngine())
     var wanted = request
     wanted.blobs = ["d"]
     wanted.databases = [path("features")]
