@@ -214,20 +214,27 @@ static void norm_slopes(
   }
 }
 
+/* A channel's constants in backward. */
+struct norm_slope {
+  floats16 mean, factor, shift, offset, tilt;
+};
+
+/* The bottom's gradient for one vector. */
 MTL_INLINE floats16 norm_gradient(
-    bool rectifies, floats16 x, floats16 dy, floats16 mean, floats16 factor, floats16 shift, floats16 offset,
-    floats16 tilt) {
-  return norm_passed(rectifies, dy, x, mean, factor, shift) * factor - offset - (x - mean) * tilt;
+    bool full, long lanes, bool rectifies, bool depends, const float *x, const float *dy, const struct norm_slope *c) {
+  floats16 slope = norm_load(full, dy, lanes);
+  if (!rectifies && !depends) return slope * c->factor; /* x may be gone */
+  floats16 value = norm_load(full, x, lanes);
+  floats16 gradient = norm_passed(rectifies, slope, value, c->mean, c->factor, c->shift) * c->factor;
+  return depends ? gradient - c->offset - (value - c->mean) * c->tilt : gradient;
 }
 
 MTL_INLINE void norm_pull_to(
-    bool full, bool rectifies, const struct norm_walk *walk, const float *x, const float *dy, floats16 mean,
-    floats16 factor, floats16 shift, floats16 offset, floats16 tilt, float *dx) {
+    bool full, bool rectifies, bool depends, const struct norm_walk *walk, const float *x, const float *dy,
+    const struct norm_slope *c, float *dx) {
   for (long v = 0; v < walk->vectors; v++) {
     long place = v * walk->step;
-    floats16 value = norm_gradient(
-        rectifies, norm_load(full, x + place, walk->lanes), norm_load(full, dy + place, walk->lanes), mean, factor,
-        shift, offset, tilt);
+    floats16 value = norm_gradient(full, walk->lanes, rectifies, depends, x + place, dy + place, c);
     if (full)
       store16(dx + place, value);
     else
@@ -236,28 +243,32 @@ MTL_INLINE void norm_pull_to(
 }
 
 static void norm_pull(
-    long from, long to, const mtl_norm *n, const mtl_norm_constants *c, const float *x, const float *dy, float *dx) {
+    long from, long to, const mtl_norm *n, const mtl_norm_constants *all, const float *x, const float *dy, float *dx) {
   for (long unit = from; unit < to; unit++) {
     long group, first, last;
     norm_unit(n, unit, &group, &first, &last);
     struct norm_walk walk = norm_walk_of(n, group);
-    floats16 m = norm_constant(n, c->mean, group), f = norm_constant(n, c->factor, group);
-    floats16 s = norm_constant(n, c->shift, group), o = norm_constant(n, c->offset, group);
-    floats16 t = norm_constant(n, c->tilt, group);
+    struct norm_slope c = {
+        norm_constant(n, all->mean, group), norm_constant(n, all->factor, group), norm_constant(n, all->shift, group),
+        norm_constant(n, all->offset, group), norm_constant(n, all->tilt, group)};
     for (long image = first; image < last; image++) {
       long place = image * n->order.image_stride + group * n->order.group_stride;
-      if (walk.lanes == 16 && n->rectifies)
-        norm_pull_to(true, true, &walk, x + place, dy + place, m, f, s, o, t, dx + place);
-      else if (walk.lanes == 16)
-        norm_pull_to(true, false, &walk, x + place, dy + place, m, f, s, o, t, dx + place);
+      const float *px = x + place, *pdy = dy + place;
+      if (walk.lanes != 16)
+        norm_pull_to(false, n->rectifies, n->depends, &walk, px, pdy, &c, dx + place);
+      else if (n->rectifies && n->depends)
+        norm_pull_to(true, true, true, &walk, px, pdy, &c, dx + place);
+      else if (n->rectifies)
+        norm_pull_to(true, true, false, &walk, px, pdy, &c, dx + place);
+      else if (n->depends)
+        norm_pull_to(true, false, true, &walk, px, pdy, &c, dx + place);
       else
-        norm_pull_to(false, n->rectifies, &walk, x + place, dy + place, m, f, s, o, t, dx + place);
-      long end = place + walk.vectors * walk.step;
-      if (walk.rest) {
-        floats16 value = norm_gradient(
-            n->rectifies, load_lanes(x + end, walk.rest), load_lanes(dy + end, walk.rest), m, f, s, o, t);
-        store_lanes(dx + end, value, walk.rest);
-      }
+        norm_pull_to(true, false, false, &walk, px, pdy, &c, dx + place);
+      long end = walk.vectors * walk.step;
+      if (walk.rest)
+        store_lanes(
+            dx + place + end,
+            norm_gradient(false, walk.rest, n->rectifies, n->depends, px + end, pdy + end, &c), walk.rest);
     }
   }
 }

@@ -73,10 +73,7 @@ static void patch_finish(
     const mtl_patches *p, long columns, const float *bias, const float *from, long from_row, float *to, long to_row) {
   for (long k = 0; k < p->top_channels; k++, from += from_row, to += to_row) {
     float shift = bias ? bias[k] : 0;
-    if (p->rectifies)
-      for (long i = 0; i < columns; i++) to[i] = from[i] + shift < 0 ? 0 : from[i] + shift;
-    else
-      for (long i = 0; i < columns; i++) to[i] = from[i] + shift;
+    for (long i = 0; i < columns; i++) to[i] = from[i] + shift;
   }
 }
 

@@ -95,7 +95,7 @@ package protocol BatchNormOp: AnyObject {
     bottom: UnsafeRawPointer, mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>,
     scale: Parameter?, shift: Parameter?, top: UnsafeMutableRawPointer)
   /// Adds to the gradients of those of `scale` and `shift` that learn. The bottom's gradient may lie where the top's
-  /// does.
+  /// does. The bottom is not read when its statistics are not the batch's, nothing is rectified and nothing learns.
   func backward(
     bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, scale: Parameter?,
     shift: Parameter?, topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer?)

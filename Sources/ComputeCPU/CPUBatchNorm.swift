@@ -44,7 +44,8 @@ final class CPUBatchNorm: BatchNormOp {
     norm = .allocate(capacity: 1)
     norm.initialize(
       to: mtl_norm(
-        images: shape[0], positions: positions, runs: runs, rectifies: description.rectifies, order: order))
+        images: shape[0], positions: positions, runs: runs, rectifies: description.rectifies,
+        depends: description.statistics == .batch, order: order))
     units = order.groups * runs
     unitSize = max(1, count * order.lanes / runs)
     paddedChannels = order.groups * order.lanes

@@ -13,7 +13,6 @@ final class CPUConvolution: ConvolutionOp {
   private let backwardDataPass: Primitive?
   private let backwardDataWeights: PackedWeights?
   private let parameters: ConvolutionGradients?
-
   /// From the top's gradient to its copy in bfloat, for convolutions of that precision.
   private let halving: Primitive?
   private let halfOffset: Int

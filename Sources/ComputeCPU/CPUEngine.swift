@@ -3,8 +3,8 @@ import Compute
 import Diagnostics
 import Tensors
 
-/// The fast engine: oneDNN's convolutions and normalisations, products of oneDNN and OpenBLAS, and kernels of our own
-/// where those libraries are slower or do not compute what the format asks for.
+/// The fast engine: oneDNN's convolutions, products of oneDNN and OpenBLAS, and kernels of our own where those libraries
+/// are slower or do not compute what the format asks for.
 ///
 /// An engine and its ops belong to one thread at a time. The thread that makes the engine owns the thread pool; see
 /// `ThreadPool`.

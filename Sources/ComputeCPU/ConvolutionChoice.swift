@@ -94,19 +94,19 @@ struct ConvolutionChoice {
   static func make(_ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms, dnnl: OneDNN) throws
     -> ConvolutionChoice
   {
+    let maker = ConvolutionMaker(description, algorithms, dnnl: dnnl)
     if algorithms.isHalf {
-      let maker = ConvolutionMaker(description, algorithms, dnnl: dnnl)
+      // Not every shape has a kernel in bfloat; one that has none is computed in float.
       if let half = try? maker.make(MTL_FORMAT_ANY), half.isFast { return half }
       return try make(description, .all(.direct), dnnl: dnnl)
     }
-    let maker = ConvolutionMaker(description, algorithms, dnnl: dnnl)
     var usable: ConvolutionChoice?
     var fault: (any Error)?
     for format in [MTL_FORMAT_ANY, MTL_FORMAT_CHANNELS_LAST, MTL_FORMAT_PLAIN] {
       do {
         guard let choice = try maker.make(format) else { continue }
         if choice.isFast { return choice }
-        if usable.map({ choice.isFast && !$0.isFast }) ?? true { usable = choice }
+        usable = usable ?? choice
       } catch {
         fault = fault ?? error
       }

@@ -1,7 +1,6 @@
 import Compute
 import Diagnostics
 import Foundation
-import Glibc
 import Tensors
 
 /// The algorithms of convolutions as they were once measured on a machine. Kept in a file beside a run's snapshots, so that
@@ -96,9 +95,7 @@ package final class ConvolutionTuning {
       return (0..<3).map { _ in
         // As in training, where the weights change from one pass to the next.
         weights.touch()
-        let start = seconds()
-        run()
-        return seconds() - start
+        return ContinuousClock().measure(run) / .seconds(1)
       }.min() ?? 0
     }
     let forward = shortest {
@@ -118,11 +115,5 @@ package final class ConvolutionTuning {
           bottom: bottom.base, topGradient: top.base, weights: weights, bias: bias, scratch: scratch.base)
       } : 0
     return [forward, data, parameters]
-  }
-
-  private static func seconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 }

@@ -51,7 +51,7 @@ final class PatchConvolution: ConvolutionOp {
         bottom: (description.bottomExtents[0], description.bottomExtents[1]),
         top: (description.topExtents[0], description.topExtents[1]),
         kernel: (description.kernel[0], description.kernel[1]),
-        pad: (description.padBefore[0], description.padBefore[1]), rectifies: false))
+        pad: (description.padBefore[0], description.padBefore[1])))
     row = mtl_patches_row(patches)
     kernelScratch = (mtl_patches_scratch(patches) + 15) / 16 * 16
     let gradients = description.learns ? description.topChannels * (row + 1) : 0
@@ -62,23 +62,12 @@ final class PatchConvolution: ConvolutionOp {
   deinit { patches.deallocate() }
 
   private var taps: Int { description.bottomChannels * description.kernel[0] * description.kernel[1] }
-  private var positions: Int { description.topExtents[0] * description.topExtents[1] }
 
-  /// Runs `body` for as many pieces of the units as there are threads, each with scratch memory of its own.
-  ///
-  /// - Returns: the number of pieces.
-  @discardableResult
-  private func forEachPiece(
-    units: Int, multiplyAdds: Int, _ scratch: UnsafeMutableRawPointer,
-    _ body: (_ from: Int, _ to: Int, _ scratch: UnsafeMutablePointer<Float>) -> Void
-  ) -> Int {
-    let pieces = Int(mtl_piece_count(units, max(1, PatchConvolution.grain * units / max(1, multiplyAdds)), pool.count))
-    pool.run(pieces, grain: 1) { [threadScratch] from, to in
-      for piece in from..<to {
-        body(units * piece / pieces, units * (piece + 1) / pieces, scratch.floats + piece * threadScratch)
-      }
-    }
-    return pieces
+  /// Into how many pieces the units of a pass are cut, at most one for each thread: each piece has scratch memory of its
+  /// own. (Loops over them are written out: a closure within a closure would be allocated in each step.)
+  private func pieceCount(units: Int) -> Int {
+    let grain = max(1, PatchConvolution.grain * units / max(1, description.multiplyAdds))
+    return Int(mtl_piece_count(units, grain, pool.count))
   }
 
   func forward(
@@ -86,10 +75,14 @@ final class PatchConvolution: ConvolutionOp {
     scratch: UnsafeMutableRawPointer
   ) {
     let (bottom, weights, bias, top) = (bottom.floats, weights.values, bias?.values, top.floats)
-    forEachPiece(
-      units: description.batch * mtl_patches_pieces(patches), multiplyAdds: description.multiplyAdds, scratch
-    ) { [patches] from, to, scratch in
-      mtl_patches_forward(from, to, patches, bottom, weights, bias, top, scratch)
+    let units = description.batch * mtl_patches_pieces(patches)
+    let pieces = pieceCount(units: units)
+    pool.run(pieces, grain: 1) { from, to in
+      for piece in from..<to {
+        mtl_patches_forward(
+          units * piece / pieces, units * (piece + 1) / pieces, patches, bottom, weights, bias, top,
+          scratch.floats + piece * threadScratch)
+      }
     }
   }
 
@@ -98,9 +91,14 @@ final class PatchConvolution: ConvolutionOp {
     scratch: UnsafeMutableRawPointer
   ) {
     let (slopes, weights, bottomGradient) = (topGradient.floats, weights.values, bottomGradient.floats)
-    forEachPiece(units: description.batch, multiplyAdds: description.multiplyAdds, scratch) {
-      [patches] from, to, scratch in
-      mtl_patches_backward_data(from, to, patches, slopes, weights, bottomGradient, scratch)
+    let units = description.batch
+    let pieces = pieceCount(units: units)
+    pool.run(pieces, grain: 1) { from, to in
+      for piece in from..<to {
+        mtl_patches_backward_data(
+          units * piece / pieces, units * (piece + 1) / pieces, patches, slopes, weights, bottomGradient,
+          scratch.floats + piece * threadScratch)
+      }
     }
   }
 
@@ -109,11 +107,16 @@ final class PatchConvolution: ConvolutionOp {
     scratch: UnsafeMutableRawPointer
   ) {
     let (bottom, slopes, count) = (bottom.floats, topGradient.floats, description.topChannels)
-    let pieces = forEachPiece(units: description.batch, multiplyAdds: description.multiplyAdds, scratch) {
-      [patches, kernelScratch, row] from, to, scratch in
-      let sums = scratch + kernelScratch
-      sums.update(repeating: 0, count: count * (row + 1))
-      mtl_patches_backward_weights(from, to, patches, bottom, slopes, sums, sums + count * row, scratch)
+    let units = description.batch
+    let pieces = pieceCount(units: units)
+    pool.run(pieces, grain: 1) { from, to in
+      for piece in from..<to {
+        let own = scratch.floats + piece * threadScratch
+        let sums = own + kernelScratch
+        sums.update(repeating: 0, count: count * (row + 1))
+        mtl_patches_backward_weights(
+          units * piece / pieces, units * (piece + 1) / pieces, patches, bottom, slopes, sums, sums + count * row, own)
+      }
     }
     let sums = scratch.floats + kernelScratch
     if weights.isLearned {

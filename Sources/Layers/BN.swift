@@ -79,7 +79,7 @@ package struct BN: AbsorbingLayer, ChannelAffine, RefusedLayer {
     term = (term - Double(parameters[2].values[channel])) * scale + Double(parameters[1].values[channel])
   }
 
-  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+  package func absorbs(_ followers: [FollowingLayer]) -> Int {
     guard let rectifier = followers.first?.definition as? ReLU, rectifier.isPlain else { return 0 }
     return 1
   }

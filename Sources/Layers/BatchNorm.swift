@@ -81,7 +81,7 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine, RefusedLayer {
     term = (term - Double(parameters[0].values[channel]) * scale) / deviation
   }
 
-  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+  package func absorbs(_ followers: [FollowingLayer]) -> Int {
     isPlain ? NormalizationTail(followers).count : 0
   }
 

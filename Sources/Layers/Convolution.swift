@@ -27,7 +27,7 @@ package struct Convolution: AbsorbingLayer {
   package func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
 
   /// Normalisations and scales whose numbers are constants become part of the weights.
-  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+  package func absorbs(_ followers: [FollowingLayer]) -> Int {
     guard convolution.channelsFirst else { return 0 }
     return followers.prefix { follower in
       guard !follower.runsBackward, let layer = follower.definition as? any ChannelAffine else { return false }

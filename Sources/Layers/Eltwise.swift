@@ -38,7 +38,7 @@ package struct Eltwise: AbsorbingLayer {
     return LayerShapes(tops: [bottoms[0]])
   }
 
-  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+  package func absorbs(_ followers: [FollowingLayer]) -> Int {
     guard param.operation == .sum, let rectifier = followers.first?.definition as? ReLU, rectifier.isPlain else {
       return 0
     }

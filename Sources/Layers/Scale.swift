@@ -55,7 +55,7 @@ package struct Scale: AbsorbingLayer, ChannelAffine {
     term = term * scale + (parameters.count > 1 ? Double(parameters[1].values[channel]) : 0)
   }
 
-  package func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int {
+  package func absorbs(_ followers: [FollowingLayer]) -> Int {
     guard let first = followers.first, channelBias(first.bottomShape) != nil,
       let rectifier = first.definition as? ReLU, rectifier.isPlain
     else { return 0 }
@@ -75,7 +75,7 @@ package struct Scale: AbsorbingLayer, ChannelAffine {
           shape: binding.bottomShapes[0], epsilon: 0, statistics: .none, hasScale: true, hasShift: hasBias,
           rectifies: !binding.followers.isEmpty, bottomGradient: binding.wantsGradient(0)),
         scale: binding.parameters[0], shift: hasBias ? binding.parameters[1] : nil,
-        learns: binding.runsBackward && binding.learns[0])
+        learns: binding.runsBackward && binding.learns.contains(true))
     }
     let repetition = try repetition(binding.bottomShapes)
     let bottom = binding.bottom(0)
@@ -167,6 +167,12 @@ package struct Scale: AbsorbingLayer, ChannelAffine {
       """
       layer { name: "s" type: "Scale" bottom: "in0" top: "s" scale_param { bias_term: true
         filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } } }
+      """),
+    LayerExample(
+      "the bias alone learns", inputs: [.normal([2, 3, 4, 2])],
+      """
+      layer { name: "s" type: "Scale" bottom: "in0" top: "s" param { lr_mult: 0 } param { lr_mult: 1 }
+        scale_param { bias_term: true filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 } } }
       """),
     LayerExample(
       "two axes, in place", inputs: [.normal([2, 3, 4])],

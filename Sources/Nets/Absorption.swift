@@ -6,7 +6,7 @@ package protocol AbsorbingLayer: Layer {
   /// is the only reader of the layer before it.
   ///
   /// Its `bind` then finds them in `LayerBinding.followers`, and its top is the last one's.
-  func absorbs(_ followers: [FollowingLayer], bottomWantsGradient: Bool) -> Int
+  func absorbs(_ followers: [FollowingLayer]) -> Int
 }
 
 /// A layer that can be computed in one step with others that read the same bottom.
@@ -46,21 +46,20 @@ struct Absorptions {
   /// Per node: whether another one does its work.
   private(set) var isAbsorbed: [Bool]
 
-  /// - Parameter keeps: names of blobs that somebody wants to look at; they stay.
-  init(_ graph: Graph, keeps: Set<String> = []) {
+  init(_ graph: Graph) {
     taken = graph.nodes.map { _ in [] }
     joined = taken
     isAbsorbed = graph.nodes.map { _ in false }
     for (index, node) in graph.nodes.enumerated() where !isAbsorbed[index] {
       guard let definition = node.definition as? any AbsorbingLayer else { continue }
-      let chain = Absorptions.chain(behind: index, graph, keeps)
+      let chain = Absorptions.chain(behind: index, graph)
       let followers = chain.map { follower in
         FollowingLayer(
           definition: graph.nodes[follower].definition,
           bottomShape: graph.values[graph.nodes[follower].bottoms[0]].shape,
           runsBackward: graph.nodes[follower].runsBackward)
       }
-      let count = definition.absorbs(followers, bottomWantsGradient: node.bottomWantsGradient.first ?? false)
+      let count = definition.absorbs(followers)
       taken[index] = Array(chain.prefix(count))
       for follower in taken[index] { isAbsorbed[follower] = true }
     }
@@ -86,12 +85,12 @@ struct Absorptions {
   }
 
   /// The nodes behind `index` that each are the only reader of the one before.
-  private static func chain(behind index: Int, _ graph: Graph, _ keeps: Set<String>) -> [Int] {
+  private static func chain(behind index: Int, _ graph: Graph) -> [Int] {
     var chain: [Int] = []
     var last = index
     while graph.nodes[last].tops.count == 1 {
       let value = graph.values[graph.nodes[last].tops[0]]
-      guard value.consumers.count == 1, value.lossWeight == 0, !keeps.contains(value.name) else { break }
+      guard value.consumers.count == 1, value.lossWeight == 0 else { break }
       last = value.consumers[0].node
       guard graph.nodes[last].bottoms.count == 1, graph.nodes[last].tops.count == 1 else { break }
       chain.append(last)

@@ -16,10 +16,10 @@ package struct MemoryPlan {
   /// The size of the arena.
   package private(set) var byteCount = 0
 
-  /// Plans for `steps` in their order; `shared` are the pairs that become equal at a step, and `inPlace` are the pairs that the layers allow to share memory, each with the
-  /// step at which the first is read for the last time and the second is written. `pinned` regions get a place even
-  /// when no step touches them.
-  init(steps: [Step], shared: [InPlacePair], inPlace: [InPlacePair], pinned: [Region]) {
+  /// Plans for `steps` in their order. `shared` are pairs that a step makes equal; `inPlace` those that the layers allow
+  /// to share memory, each with the step at which the first is read for the last time and the second is written.
+  /// `pinned` regions get a place even when no step touches them.
+  init(steps: [Step], shared: [RegionPair], inPlace: [RegionPair], pinned: [Region]) {
     for pair in shared { MemoryPlan.uniteIfUnchanged(pair, steps) }
     for pair in inPlace { MemoryPlan.uniteIfFree(pair, steps) }
     // In the order in which the steps meet them, so that equal ones get the same places in every run.
@@ -45,15 +45,15 @@ package struct MemoryPlan {
     place(lifetimes.filter { !$0.region.isExternal && $0.region.byteCount > 0 })
   }
 
-  /// A region that may be written over another one at a step.
-  struct InPlacePair {
+  /// Two regions that may lie in one place, with the step that writes the new one.
+  struct RegionPair {
     let step: Int
     let old: Region
     let new: Region
   }
 
   /// Unites a pair whose contents are equal from the step on, unless one of them changes later.
-  private static func uniteIfUnchanged(_ pair: InPlacePair, _ steps: [Step]) {
+  private static func uniteIfUnchanged(_ pair: RegionPair, _ steps: [Step]) {
     let old = pair.old.root
     let new = pair.new.root
     guard old !== new, !old.isPinned, !new.isPinned, !old.isExternal, !new.isExternal,
@@ -69,7 +69,7 @@ package struct MemoryPlan {
   }
 
   /// Unites the pair unless the old contents are read at a later step, are written again at one, or must be kept.
-  private static func uniteIfFree(_ pair: InPlacePair, _ steps: [Step]) {
+  private static func uniteIfFree(_ pair: RegionPair, _ steps: [Step]) {
     let old = pair.old.root
     let new = pair.new.root
     guard old !== new, !old.isPinned, !new.isPinned, !old.isExternal, !new.isExternal else { return }

@@ -52,9 +52,15 @@ package final class Net {
     backwardSteps = graphOptions.learns || graphOptions.forceBackward ? schedule.backward : []
     let steps = forwardSteps + backwardSteps
     let pinned = sites.flatMap { [$0.blob.dataRegion, $0.blob.gradientRegion] }.filter(\.root.isPinned)
+    let nodes = Dictionary(
+      binder.nodes.compactMap { node in node.layer.map { ($0, node) } }, uniquingKeysWith: { first, _ in first })
+    let firstBackward = forwardSteps.count
+    let backward = backwardSteps.enumerated().compactMap { index, step in
+      step.kind == .backward ? step.layer.flatMap { nodes[$0] }.map { (step: firstBackward + index, node: $0) } : nil
+    }
     memoryPlan = MemoryPlan(
-      steps: steps, shared: Net.sharedPairs(binder.nodes, forward: forwardSteps, steps),
-      inPlace: Net.inPlacePairs(binder.nodes, forward: forwardSteps, steps), pinned: pinned)
+      steps: steps, shared: Net.sharedPairs(backward), inPlace: Net.inPlacePairs(binder.nodes, backward),
+      pinned: pinned)
     memory = Memory(byteCount: memoryPlan.byteCount)
     memoryPlan.apply(to: steps, pinned: pinned, memory: memory)
     try prepare()
@@ -75,34 +81,26 @@ package final class Net {
     for case let run as any PreparedRun in runs { try run.prepare() }
   }
 
-  private static func inPlacePairs(
-    _ nodes: [BoundNode], forward: [Step], _ steps: [Step]
-  ) -> [MemoryPlan.InPlacePair] {
-    var pairs: [MemoryPlan.InPlacePair] = []
-    for (index, node) in nodes.enumerated() {
-      for pair in node.inPlace {
-        pairs.append(.init(step: index, old: pair.bottom.dataRegion, new: pair.top.dataRegion))
-      }
+  /// Of the data that forward steps, and the gradients that backward steps, may write over others.
+  private static func inPlacePairs(_ nodes: [BoundNode], _ backward: [(step: Int, node: BoundNode)])
+    -> [MemoryPlan.RegionPair]
+  {
+    let data = nodes.enumerated().flatMap { step, node in
+      node.inPlace.map { MemoryPlan.RegionPair(step: step, old: $0.bottom.dataRegion, new: $0.top.dataRegion) }
     }
-    for index in steps.indices.dropFirst(forward.count) where steps[index].kind == .backward {
-      guard let layer = steps[index].layer, let node = nodes.first(where: { $0.layer == layer }) else { continue }
-      for pair in node.inPlace where pair.bottom.hasGradient && pair.top.hasGradient {
-        pairs.append(.init(step: index, old: pair.top.gradientRegion, new: pair.bottom.gradientRegion))
-      }
+    let gradients = backward.flatMap { step, node in
+      node.inPlace.filter { $0.bottom.hasGradient && $0.top.hasGradient }
+        .map { MemoryPlan.RegionPair(step: step, old: $0.top.gradientRegion, new: $0.bottom.gradientRegion) }
     }
-    return pairs
+    return data + gradients
   }
 
   /// Of the gradients that backward steps make equal.
-  private static func sharedPairs(_ nodes: [BoundNode], forward: [Step], _ steps: [Step]) -> [MemoryPlan.InPlacePair] {
-    var pairs: [MemoryPlan.InPlacePair] = []
-    for index in steps.indices.dropFirst(forward.count) where steps[index].kind == .backward {
-      guard let layer = steps[index].layer, let node = nodes.first(where: { $0.layer == layer }) else { continue }
-      for pair in node.sharedGradients where pair.first.hasGradient && pair.second.hasGradient {
-        pairs.append(.init(step: index, old: pair.first.gradientRegion, new: pair.second.gradientRegion))
-      }
+  private static func sharedPairs(_ backward: [(step: Int, node: BoundNode)]) -> [MemoryPlan.RegionPair] {
+    backward.flatMap { step, node in
+      node.sharedGradients.filter { $0.first.hasGradient && $0.second.hasGradient }
+        .map { MemoryPlan.RegionPair(step: step, old: $0.first.gradientRegion, new: $0.second.gradientRegion) }
     }
-    return pairs
   }
 
   // MARK: Running

@@ -107,7 +107,7 @@ import Testing
   /// Weights can learn while the bias does not, and the other way round.
   @Test(arguments: TestedEngine.allCases, [(1, 0), (0, 1)] as [(Float, Float)])
   func gradientsAreMadeOnlyForWhatLearns(_ engine: TestedEngine, _ rates: (weights: Float, bias: Float)) throws {
-    let engine = engine.make()
+    let engine = try engine.make()
     let convolution = try engine.convolution(
       ConvolutionDescription(
         batch: 1, bottomChannels: 1, topChannels: 1, bottomExtents: [2, 2], topExtents: [2, 2], kernel: [1, 1],
@@ -134,8 +134,8 @@ import Testing
   }
 
   @Test(arguments: TestedEngine.allCases, [0, 1, 7, 64, 1000])
-  func parallelCoversTheRangeOnce(_ engine: TestedEngine, _ count: Int) {
-    let engine = engine.make()
+  func parallelCoversTheRangeOnce(_ engine: TestedEngine, _ count: Int) throws {
+    let engine = try engine.make()
     let grain = 10
     let memory = Memory(byteCount: (count + 1) * MemoryLayout<Int>.stride)
     nonisolated(unsafe) let visits = memory.base.assumingMemoryBound(to: Int.self)

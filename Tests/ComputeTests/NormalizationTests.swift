@@ -1,6 +1,7 @@
 import Compute
 import ComputeCases
 import Glibc
+import Tensors
 import Testing
 
 @Suite struct NormalizationTests {
@@ -57,6 +58,29 @@ import Testing
       try answers(
         operation, OpInputs(bottoms: [[9999, 10001, 9999, 10001]], topGradient: [0, 0, 0, 0]), on: engine),
       ["mean": [10000], "variance": [1], "top": [-1, 1, -1, 1]])
+  }
+
+  /// With constants for statistics and nothing to learn, backward runs when the bottom's memory holds something else.
+  @Test(
+    arguments: TestedEngine.allCases, [BatchNormDescription.Statistics.given, .none])
+  func batchNormOfConstantsDoesNotReadTheBottom(
+    _ engine: TestedEngine, _ statistics: BatchNormDescription.Statistics
+  ) throws {
+    let shape: Shape = [2, 16, 3, 3]
+    let op = try engine.make().batchNorm(
+      BatchNormDescription(shape: shape, epsilon: 1, statistics: statistics, hasScale: true, learns: false),
+      bottom: .plain)
+    let scale = Parameter(shape: [16])
+    scale.values.update(repeating: 6, count: 16)
+    var constants = [Float](repeating: 3, count: 16)
+    let bottom = [Float](repeating: .nan, count: shape.count)
+    let slopes = (0..<shape.count).map { Float($0) }
+    var gradient = [Float](repeating: .nan, count: shape.count)
+    op.backward(
+      bottom: bottom, mean: &constants, variance: &constants, scale: scale, shift: nil, topGradient: slopes,
+      bottomGradient: &gradient)
+    // The deviation is sqrt(3 + 1) where there is one.
+    #expect(gradient == slopes.map { $0 * (statistics == .given ? 3 : 6) })
   }
 
   @Test(arguments: TestedEngine.allCases)

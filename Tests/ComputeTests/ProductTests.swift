@@ -63,9 +63,9 @@ import Testing
   func nothingToAddUp(_ engine: TestedEngine) throws {
     let one: [Float] = [1]
     var c: [Float] = [3, .nan]
-    engine.make().multiply(MatrixProduct(m: 1, n: 1, k: 0, beta: 2), one, one, &c)
+    try engine.make().multiply(MatrixProduct(m: 1, n: 1, k: 0, beta: 2), one, one, &c)
     #expect(c[0] == 6)
-    engine.make().multiply(MatrixProduct(m: 2, n: 1, k: 0), one, one, &c)
+    try engine.make().multiply(MatrixProduct(m: 2, n: 1, k: 0), one, one, &c)
     #expect(c == [0, 0])
   }
 }

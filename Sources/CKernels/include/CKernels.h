@@ -118,10 +118,9 @@ void mtl_pool_average_backward(
 /* The places of the maxima in their planes as numbers, plain, -1 for none; `channels` is the true number. */
 void mtl_pool_mask(long images, long channels, const mtl_pooling *pooling, const void *which, float *mask);
 
-/* A convolution of one group with step 1 over two axes of plain images. `rectifies`: tops below 0 become 0. */
+/* A convolution of one group with step 1 over two axes of plain images. */
 typedef struct {
   long bottom_channels, top_channels, bottom[2], top[2], kernel[2], pad[2];
-  bool rectifies;
 } mtl_patches;
 
 /* Pieces of positions to an image. */
@@ -149,6 +148,8 @@ void mtl_patches_backward_weights(
 typedef struct {
   long images, positions, runs;
   bool rectifies;
+  /* Whether mean and factor come from x itself, so that backward has an offset and a tilt. */
+  bool depends;
   mtl_channel_order order;
 } mtl_norm;
 
@@ -170,6 +171,7 @@ void mtl_norm_apply(
 void mtl_norm_slopes(
     long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,
     const float *x, const float *dy, double *sums);
+/* Does not read x unless it rectifies or depends. */
 void mtl_norm_pull(
     long from, long to, const mtl_norm *norm, const mtl_norm_constants *constants, const float *x, const float *dy,
     float *dx);
