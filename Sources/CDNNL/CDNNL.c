@@ -17,7 +17,7 @@ static int adding_create(dnnl_primitive_attr_t *attributes) {
   dnnl_post_ops_t operations;
   TRY(attributes_create(attributes));
   TRY(dnnl_post_ops_create(&operations));
-  dnnl_status_t status = dnnl_post_ops_append_sum(operations, 1);
+  dnnl_status_t status = mtl_append_sum(operations);
   if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
   dnnl_post_ops_destroy(operations);
   return (int)status;
@@ -65,29 +65,32 @@ static dnnl_format_tag_t format_tag(int rank, mtl_format format) {
   return tags[format][rank - 2];
 }
 
-int mtl_describe(dnnl_memory_desc_t *result, const mtl_dims *dims, mtl_format format, mtl_precision precision) {
+int mtl_describe(mtl_form *result, const mtl_dims *dims, mtl_format format, mtl_precision precision) {
   dnnl_format_tag_t tag = format_tag(dims->rank, format);
   if (tag == dnnl_format_tag_undef) return dnnl_unimplemented;
-  TRY(dnnl_memory_desc_init_by_tag(
-      result, dims->rank, dims->dims, precision == MTL_BFLOAT ? dnnl_bf16 : dnnl_f32, tag));
-  return 0;
+  return mtl_form_by_tag(result, dims->rank, dims->dims, precision == MTL_BFLOAT ? dnnl_bf16 : dnnl_f32, tag);
 }
 
-static mtl_format format_of(const dnnl_memory_desc_t *description) {
-  mtl_dims dims = {.rank = description->ndims};
-  if (dims.rank < 2 || dims.rank > 5) return MTL_FORMAT_OTHER;
-  memcpy(dims.dims, description->dims, sizeof(int64_t) * (size_t)dims.rank);
+static mtl_format format_of(mtl_form_view form) {
+  mtl_dims dims;
+  dnnl_data_type_t type;
+  if (mtl_form_shape(form, &dims, &type)) return MTL_FORMAT_OTHER;
   for (mtl_format format = MTL_FORMAT_PLAIN; format <= MTL_FORMAT_BLOCKED_16; format++) {
-    dnnl_memory_desc_t candidate;
-    mtl_precision precision = description->data_type == dnnl_bf16 ? MTL_BFLOAT : MTL_FLOAT;
-    if (mtl_describe(&candidate, &dims, format, precision) == 0 && dnnl_memory_desc_equal(&candidate, description)) return format;
+    mtl_form candidate = {0};
+    if (mtl_describe(&candidate, &dims, format, type == dnnl_bf16 ? MTL_BFLOAT : MTL_FLOAT)) continue;
+    bool is_same = dnnl_memory_desc_equal(mtl_view(&candidate), form);
+    mtl_form_clear(&candidate);
+    if (is_same) return format;
   }
   return MTL_FORMAT_OTHER;
 }
 
 size_t mtl_format_size(const mtl_dims *dims, mtl_format format) {
-  dnnl_memory_desc_t description;
-  return mtl_describe(&description, dims, format, MTL_FLOAT) ? 0 : dnnl_memory_desc_get_size(&description);
+  mtl_form form = {0};
+  if (mtl_describe(&form, dims, format, MTL_FLOAT)) return 0;
+  size_t size = dnnl_memory_desc_get_size(mtl_view(&form));
+  mtl_form_clear(&form);
+  return size;
 }
 
 /* ---- Primitives ---- */
@@ -110,12 +113,11 @@ static const struct {
     [MTL_SCRATCH] = {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0},
 };
 
-const dnnl_memory_desc_t *mtl_argument_description(const mtl_primitive *p, mtl_argument argument) {
+mtl_form_view mtl_argument_form(const mtl_primitive *p, mtl_argument argument) {
   return dnnl_primitive_desc_query_md(p->description, argument_queries[argument].query, argument_queries[argument].index);
 }
 
-/* Wraps a description, which it takes over. */
-static int wrap(mtl_primitive **result, mtl_dnnl *dnnl, dnnl_primitive_desc_t description) {
+int mtl_primitive_wrap(mtl_primitive **result, mtl_dnnl *dnnl, dnnl_primitive_desc_t description) {
   mtl_primitive *p = calloc(1, sizeof *p);
   if (!p) {
     dnnl_primitive_desc_destroy(description);
@@ -125,14 +127,6 @@ static int wrap(mtl_primitive **result, mtl_dnnl *dnnl, dnnl_primitive_desc_t de
   p->description = description;
   *result = p;
   return 0;
-}
-
-int mtl_primitive_create(
-    mtl_primitive **result, mtl_dnnl *dnnl, const_dnnl_op_desc_t operation, const mtl_primitive *forward) {
-  dnnl_primitive_desc_t description;
-  TRY(dnnl_primitive_desc_create(
-      &description, operation, dnnl->attributes, dnnl->engine, forward ? forward->description : NULL));
-  return wrap(result, dnnl, description);
 }
 
 void mtl_primitive_destroy(mtl_primitive *p) {
@@ -155,9 +149,9 @@ int mtl_primitive_build(mtl_primitive *p) {
   TRY(dnnl_primitive_create(&p->primitive, p->description));
   for (mtl_argument argument = 0; argument < MTL_ARGUMENT_COUNT; argument++) {
     if (!takes(kind == dnnl_reorder, argument)) continue;
-    const dnnl_memory_desc_t *description = mtl_argument_description(p, argument);
-    if (!description || dnnl_memory_desc_get_size(description) == 0) continue;
-    TRY(dnnl_memory_create(&p->memory[argument], description, p->dnnl->engine, DNNL_MEMORY_NONE));
+    mtl_form_view form = mtl_argument_form(p, argument);
+    if (!form || dnnl_memory_desc_get_size(form) == 0) continue;
+    TRY(dnnl_memory_create(&p->memory[argument], form, p->dnnl->engine, DNNL_MEMORY_NONE));
     p->arguments[p->count++] = (dnnl_exec_arg_t){argument_queries[argument].name, p->memory[argument]};
   }
   return 0;
@@ -170,13 +164,13 @@ const char *mtl_primitive_implementation(const mtl_primitive *p) {
 }
 
 mtl_format mtl_primitive_format(const mtl_primitive *p, mtl_argument argument) {
-  const dnnl_memory_desc_t *description = mtl_argument_description(p, argument);
-  return description ? format_of(description) : MTL_FORMAT_OTHER;
+  mtl_form_view form = mtl_argument_form(p, argument);
+  return form ? format_of(form) : MTL_FORMAT_OTHER;
 }
 
 size_t mtl_primitive_size(const mtl_primitive *p, mtl_argument argument) {
-  const dnnl_memory_desc_t *description = mtl_argument_description(p, argument);
-  return description ? dnnl_memory_desc_get_size(description) : 0;
+  mtl_form_view form = mtl_argument_form(p, argument);
+  return form ? dnnl_memory_desc_get_size(form) : 0;
 }
 
 void mtl_primitive_set(mtl_primitive *p, mtl_argument argument, void *memory) {
@@ -189,22 +183,23 @@ int mtl_primitive_run(mtl_primitive *p) {
   return 0;
 }
 
-int mtl_copy_create(
-    mtl_primitive **result, mtl_dnnl *dnnl, const dnnl_memory_desc_t *from, const dnnl_memory_desc_t *to, bool adds) {
+int mtl_copy_create(mtl_primitive **result, mtl_dnnl *dnnl, mtl_form_view from, mtl_form_view to, bool adds) {
   dnnl_primitive_desc_t description;
   TRY(dnnl_reorder_primitive_desc_create(
       &description, from, dnnl->engine, to, dnnl->engine, adds ? dnnl->adding : dnnl->attributes));
-  return wrap(result, dnnl, description);
+  return mtl_primitive_wrap(result, dnnl, description);
 }
 
 int mtl_reorder_create(
     mtl_primitive **result, mtl_dnnl *dnnl, const mtl_dims *dims, mtl_format from, mtl_precision from_precision,
     mtl_format to, mtl_precision to_precision) {
-  dnnl_memory_desc_t source, destination;
+  mtl_form source = {0}, destination = {0};
   int status = mtl_describe(&source, dims, from, from_precision);
   if (!status) status = mtl_describe(&destination, dims, to, to_precision);
-  if (status) return status;
-  return mtl_copy_create(result, dnnl, &source, &destination, false);
+  if (!status) status = mtl_copy_create(result, dnnl, mtl_view(&source), mtl_view(&destination), false);
+  mtl_form_clear(&source);
+  mtl_form_clear(&destination);
+  return status;
 }
 
 int mtl_dnnl_sgemm(

@@ -34,7 +34,64 @@
     (long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,          \
      float *dbias, float *scratch),                                                                                    \
     (from, to, patches, bottom, dtop, dweights, dbias, scratch))                                                       \
-  X(void, add_halves, (long from, long to, long terms, void *const *x, void *y), (from, to, terms, x, y))              \
+  X(void, winograd_weights, (long from, long to, const mtl_winograd *winograd, const float *weights, float *u),         \
+    (from, to, winograd, weights, u))                                                                                  \
+  X(void, winograd_forward,                                                                                            \
+    (long from, long to, const mtl_winograd *winograd, const float *bottom, const float *u, const float *bias,         \
+     float *top, float *scratch),                                                                                      \
+    (from, to, winograd, bottom, u, bias, top, scratch))                                                               \
+  X(void, winograd_gather,                                                                                             \
+    (long from, long to, const mtl_winograd *winograd, long first, long count, const float *bottom, const float *dtop, \
+     float *v, float *m),                                                                                              \
+    (from, to, winograd, first, count, bottom, dtop, v, m))                                                            \
+  X(void, winograd_add,                                                                                                \
+    (long from, long to, const mtl_winograd *winograd, long count, long used, bool adds, const float *v,               \
+     const float *m, float *du),                                                                                       \
+    (from, to, winograd, count, used, adds, v, m, du))                                                                 \
+  X(void, winograd_add_bias,                                                                                           \
+    (const mtl_winograd *winograd, long count, long used, const float *m, float *dbias),                               \
+    (winograd, count, used, m, dbias))                                                                                 \
+  X(void, winograd_finish,                                                                                             \
+    (long from, long to, const mtl_winograd *winograd, bool adds, const float *du, float *dweights),                   \
+    (from, to, winograd, adds, du, dweights))                                                                          \
+  X(void, rectify_halves,                                                                                              \
+    (long count, float slope, const void *x, void *y),                                                                 \
+    (count, slope, x, y))                                                                                              \
+  X(void, rectify_backward_halves,                                                                                     \
+    (long count, float slope, const void *reference, const void *dy, void *dx),                                        \
+    (count, slope, reference, dy, dx))                                                                                 \
+  X(void, sum_halves,                                                                                                  \
+    (long from, long to, long terms, const float *coefficients, bool rectifies, void *const *x, void *y),              \
+    (from, to, terms, coefficients, rectifies, x, y))                                                                  \
+  X(void, pool_halves,                                                                                                 \
+    (long from, long to, const mtl_pooling *pooling, bool is_max, const void *bottom, void *top, void *which,          \
+     float *scratch),                                                                                                  \
+    (from, to, pooling, is_max, bottom, top, which, scratch))                                                          \
+  X(void, pool_backward_halves,                                                                                        \
+    (long from, long to, const mtl_pooling *pooling, bool is_max, const void *dtop, const void *which,                 \
+     void *dbottom, float *scratch),                                                                                   \
+    (from, to, pooling, is_max, dtop, which, dbottom, scratch))                                                        \
+  X(void, normalize_response_halves,                                                                                   \
+    (long from, long to, const mtl_response *response, const void *bottom, void *top),                                 \
+    (from, to, response, bottom, top))                                                                                 \
+  X(void, normalize_response_backward_halves,                                                                          \
+    (long from, long to, const mtl_response *response, const void *bottom, const void *dtop, void *dbottom),           \
+    (from, to, response, bottom, dtop, dbottom))                                                                       \
+  X(void, norm_moments_halves,                                                                                         \
+    (long from, long to, const mtl_norm *norm, const float *origin, const void *x, double *sums),                      \
+    (from, to, norm, origin, x, sums))                                                                                 \
+  X(void, norm_apply_halves,                                                                                           \
+    (long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,             \
+     const void *x, void *y),                                                                                          \
+    (from, to, norm, mean, factor, shift, x, y))                                                                       \
+  X(void, norm_slopes_halves,                                                                                          \
+    (long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,             \
+     const void *x, const void *dy, double *sums),                                                                     \
+    (from, to, norm, mean, factor, shift, x, dy, sums))                                                                \
+  X(void, norm_pull_halves,                                                                                            \
+    (long from, long to, const mtl_norm *norm, const mtl_norm_constants *constants, const void *x, const void *dy,     \
+     void *dx),                                                                                                        \
+    (from, to, norm, constants, x, dy, dx))                                                                            \
   X(void, norm_moments,                                                                                                \
     (long from, long to, const mtl_norm *norm, const float *origin, const float *x, double *sums),                     \
     (from, to, norm, origin, x, sums))                                                                                 \
@@ -130,6 +187,23 @@ static inline long mtl_patch_row(const mtl_patches *p) {
 }
 static inline long mtl_patch_pieces(const mtl_patches *p) {
   return (p->top[0] * p->top[1] + MTL_PATCH_SPAN - 1) / MTL_PATCH_SPAN;
+}
+
+/* Tiles to a run of Winograd's algorithm, and floats of a row of a chunk of top channels. */
+enum { MTL_WINOGRAD_TILES = 64, MTL_WINOGRAD_CHUNK = 64 };
+
+/* Floats of a chunk's row: the last chunk may have fewer. */
+static inline long mtl_winograd_width(const mtl_winograd *w, long chunk) {
+  long left = w->top_blocks * 16 - chunk * MTL_WINOGRAD_CHUNK;
+  return left < MTL_WINOGRAD_CHUNK ? left : MTL_WINOGRAD_CHUNK;
+}
+/* Floats of one of the 36 matrices, of `count` rows; not a power of two, so that one element of all of them does not fall
+   into the same sets of the caches. */
+static inline long mtl_winograd_matrix(long count, long blocks) { return count * blocks * 16 + 16; }
+
+/* Where a chunk's matrices of transformed weights begin. */
+static inline long mtl_winograd_chunk(const mtl_winograd *w, long chunk) {
+  return chunk * 36 * mtl_winograd_matrix(w->bottom_blocks * 16, MTL_WINOGRAD_CHUNK / 16);
 }
 
 /* Whether the place of a maximum in its window needs more than a byte. */

@@ -43,6 +43,8 @@
 #include "Response.h"
 #include "Norm.h"
 #include "Patches.h"
+#include "Winograd.h"
+#include "Halves.h"
 
 #define MTL_ENTRY(result, name, parameters, arguments) .name = name,
 const struct mtl_kernel_table MTL_LEVEL(mtl_kernels) = {MTL_KERNELS(MTL_ENTRY)};

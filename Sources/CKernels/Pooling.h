@@ -87,27 +87,31 @@ MTL_INLINE void MTL_JOIN(take_larger, W)(floats value, int32_t number, floats *m
   *place = better ? (ints)number : *place;
 }
 
-/* The maximum first and then its place, which are shorter chains of instructions than one element after the other. */
-MTL_INLINE void MTL_JOIN(max_of_square, W)(
-    const float *first, long row, long bp, int size, floats *most, ints *place) {
-  floats values[9];
+/* Of several values; the maximum first and then its place, which are shorter chains of instructions than one value after
+   the other. */
+MTL_INLINE void MTL_JOIN(max_of_values, W)(const floats *values, int count, floats *most, ints *place) {
   ints is_nan = 0;
 #pragma clang loop unroll(full)
-  for (int i = 0; i < size * size; i++) {
-    values[i] = load(first + i / size * row + i % size * bp);
-    is_nan |= values[i] != values[i];
-  }
+  for (int i = 0; i < count; i++) is_nan |= values[i] != values[i];
   *most = values[0];
 #pragma clang loop unroll(full)
-  for (int i = 1; i < size * size; i++) *most = values[i] > *most ? values[i] : *most;
+  for (int i = 1; i < count; i++) *most = values[i] > *most ? values[i] : *most;
   *place = 0;
 #pragma clang loop unroll(full)
-  for (int i = size * size - 1; i >= 0; i--) *place = values[i] == *most ? (ints)i : *place;
+  for (int i = count - 1; i >= 0; i--) *place = values[i] == *most ? (ints)i : *place;
   if (__builtin_reduce_or(is_nan)) {
     *most = values[0];
     *place = 0;
-    for (int i = 1; i < size * size; i++) MTL_JOIN(take_larger, W)(values[i], i, most, place);
+    for (int i = 1; i < count; i++) MTL_JOIN(take_larger, W)(values[i], i, most, place);
   }
+}
+
+MTL_INLINE void MTL_JOIN(max_of_square, W)(
+    const float *first, long row, long bp, int size, floats *most, ints *place) {
+  floats values[9];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < size * size; i++) values[i] = load(first + i / size * row + i % size * bp);
+  MTL_JOIN(max_of_values, W)(values, size * size, most, place);
 }
 
 /* A window of any form; an empty one gives 0. */

@@ -4,6 +4,7 @@
 #define floats MTL_JOIN(floats, W)
 #define ints MTL_JOIN(ints, W)
 #define load MTL_JOIN(load, W)
+#define store MTL_JOIN(store, W)
 
 /* p[0], p[stride], p[2 * stride], ...; with a stride of 2 the element after the last is read too. */
 MTL_INLINE floats MTL_JOIN(load_strided, W)(const float *p, long stride) {
@@ -52,7 +53,37 @@ MTL_INLINE floats MTL_JOIN(sum_of_windows, W)(
   return total;
 }
 
+/* W squares of 2 x 2 side by side; the second line of elements lies `row` floats behind the first. */
+MTL_INLINE void MTL_JOIN(max_of_squares, W)(const float *first, long row, floats *most, ints *place) {
+  floats values[4];
+#pragma clang loop unroll(full)
+  for (int line = 0; line < 2; line++) {
+    floats low = load(first + line * row), high = load(first + line * row + W);
+    values[2 * line].lo = low.even;
+    values[2 * line].hi = high.even;
+    values[2 * line + 1].lo = low.odd;
+    values[2 * line + 1].hi = high.odd;
+  }
+  MTL_JOIN(max_of_values, W)(values, 4, most, place);
+}
+
+/* Writes all elements of W squares: the gradient where the maximum was, 0 elsewhere. */
+MTL_INLINE void MTL_JOIN(max_of_squares_backward, W)(floats gradient, ints place, float *first, long row) {
+#pragma clang loop unroll(full)
+  for (int line = 0; line < 2; line++) {
+    floats even = place == 2 * line ? gradient : (floats)0, odd = place == 2 * line + 1 ? gradient : (floats)0;
+    floats low, high;
+    low.even = even.lo;
+    low.odd = odd.lo;
+    high.even = even.hi;
+    high.odd = odd.hi;
+    store(first + line * row, low);
+    store(first + line * row + W, high);
+  }
+}
+
 #undef WINDOW_LINE
 #undef floats
 #undef ints
 #undef load
+#undef store

@@ -51,3 +51,30 @@ long mtl_patches_scratch(const mtl_patches *p) {
   long by_positions = MTL_PATCH_SPAN * mtl_patch_row(p) + 64;
   return mtl_patch_padded(p) + (by_taps > by_positions ? by_taps : by_positions);
 }
+
+long mtl_winograd_tiles(const mtl_winograd *w) { return w->images * ((w->top[0] + 3) / 4) * ((w->top[1] + 3) / 4); }
+
+long mtl_winograd_runs(const mtl_winograd *w) {
+  return (mtl_winograd_tiles(w) + MTL_WINOGRAD_TILES - 1) / MTL_WINOGRAD_TILES;
+}
+
+long mtl_winograd_chunks(const mtl_winograd *w) {
+  return (w->top_blocks * 16 + MTL_WINOGRAD_CHUNK - 1) / MTL_WINOGRAD_CHUNK;
+}
+
+long mtl_winograd_weights_size(const mtl_winograd *w) {
+  long last = mtl_winograd_chunks(w) - 1;
+  return mtl_winograd_chunk(w, last) +
+         36 * mtl_winograd_matrix(w->bottom_blocks * 16, mtl_winograd_width(w, last) / 16);
+}
+
+long mtl_winograd_bottom_size(const mtl_winograd *w, long count) {
+  return 36 * mtl_winograd_matrix(count, w->bottom_blocks);
+}
+
+long mtl_winograd_top_size(const mtl_winograd *w, long count) { return 36 * mtl_winograd_matrix(count, w->top_blocks); }
+
+long mtl_winograd_scratch(const mtl_winograd *w) {
+  return mtl_winograd_bottom_size(w, MTL_WINOGRAD_TILES) +
+         36 * mtl_winograd_matrix(MTL_WINOGRAD_TILES, MTL_WINOGRAD_CHUNK / 16);
+}

@@ -182,17 +182,3 @@ MTL_INLINE halves16 halve16(floats16 v) {
   rounded = v == v ? rounded : (bits | 0x400000);
   return __builtin_convertvector(rounded >> 16, halves16);
 }
-
-static void add_halves(long from, long to, long terms, void *const *x, void *y) {
-  for (long i = from; i < to; i += 16) {
-    size_t bytes = sizeof(uint16_t) * (size_t)(to - i < 16 ? to - i : 16);
-    floats16 total = 0;
-    for (long term = 0; term < terms; term++) {
-      halves16 v = 0;
-      memcpy(&v, (const uint16_t *)x[term] + i, bytes);
-      total += widen16(v);
-    }
-    halves16 sum = halve16(total);
-    memcpy((uint16_t *)y + i, &sum, bytes);
-  }
-}

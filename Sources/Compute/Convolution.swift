@@ -66,8 +66,6 @@ package protocol ConvolutionOp: AnyObject {
   func forward(
     bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer)
-  /// To be called before the other two of a backward pass, with the same scratch memory.
-  func beginBackward(topGradient: UnsafeRawPointer, scratch: UnsafeMutableRawPointer)
   func backwardData(
     topGradient: UnsafeRawPointer, weights: Parameter, bottomGradient: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer)
@@ -75,8 +73,4 @@ package protocol ConvolutionOp: AnyObject {
   func backwardParameters(
     bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
     scratch: UnsafeMutableRawPointer)
-}
-
-extension ConvolutionOp {
-  package func beginBackward(topGradient: UnsafeRawPointer, scratch: UnsafeMutableRawPointer) {}
 }

@@ -53,7 +53,7 @@ final class CPUBatchNorm: BatchNormOp {
     sums = Memory(byteCount: units * 2 * Int(MTL_NORM_LANES) * MemoryLayout<Double>.stride)
     var name = description.statistics == .none ? "" : "normalize"
     if description.hasScale || description.hasShift { name += name.isEmpty ? "scale" : "+scale" }
-    implementation = name + (description.rectifies ? "+rectify" : "")
+    implementation = name + (description.rectifies ? "+rectify" : "") + (bottom.isHalf ? " bf16" : "")
   }
 
   deinit { norm.deallocate() }
@@ -84,19 +84,31 @@ final class CPUBatchNorm: BatchNormOp {
     bottom: UnsafeRawPointer, mean: UnsafeMutablePointer<Float>, variance: UnsafeMutablePointer<Float>,
     scale: Parameter?, shift: Parameter?, top: UnsafeMutableRawPointer
   ) {
-    let (x, y) = (bottom.floats, top.floats)
-    if description.statistics == .batch { measure(x, mean, variance) }
+    if description.statistics == .batch { measure(bottom, mean, variance) }
     setConstants(mean, variance, scale, shift)
-    forEachUnit { from, to in mtl_norm_apply(from, to, norm, row(.mean), row(.factor), row(.shift), x, y) }
+    forEachUnit { from, to in
+      layout.isHalf
+        ? mtl_norm_apply_halves(from, to, norm, row(.mean), row(.factor), row(.shift), bottom, top)
+        : mtl_norm_apply(from, to, norm, row(.mean), row(.factor), row(.shift), bottom.floats, top.floats)
+    }
+  }
+
+  private func element(_ index: Int, of x: UnsafeRawPointer) -> Float {
+    guard layout.isHalf else { return x.floats[index] }
+    return Float(bitPattern: UInt32(x.load(fromByteOffset: 2 * index, as: UInt16.self)) << 16)
   }
 
   /// The sums are taken around each channel's first value, so that a mean far from 0 costs no digits.
   private func measure(
-    _ x: UnsafePointer<Float>, _ mean: UnsafeMutablePointer<Float>, _ variance: UnsafeMutablePointer<Float>
+    _ x: UnsafeRawPointer, _ mean: UnsafeMutablePointer<Float>, _ variance: UnsafeMutablePointer<Float>
   ) {
     let (lanes, stride, origin) = (norm.pointee.order.lanes, norm.pointee.order.group_stride, row(.mean))
-    for c in 0..<channels { origin[c] = x[c / lanes * stride + c % lanes] }
-    forEachUnit { from, to in mtl_norm_moments(from, to, norm, origin, x, partials) }
+    for c in 0..<channels { origin[c] = element(c / lanes * stride + c % lanes, of: x) }
+    forEachUnit { from, to in
+      layout.isHalf
+        ? mtl_norm_moments_halves(from, to, norm, origin, x, partials)
+        : mtl_norm_moments(from, to, norm, origin, x.floats, partials)
+    }
     for c in 0..<channels {
       let total = total(c)
       let distance = total.first / Double(count)
@@ -127,20 +139,27 @@ final class CPUBatchNorm: BatchNormOp {
     bottom: UnsafeRawPointer, mean: UnsafePointer<Float>, variance: UnsafePointer<Float>, scale: Parameter?,
     shift: Parameter?, topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer?
   ) {
-    let (x, dy) = (bottom.floats, topGradient.floats)
     setConstants(mean, variance, scale, shift)
     let learns = description.learns && (scale?.isLearned == true || shift?.isLearned == true)
     if learns || description.statistics == .batch {
       forEachUnit { from, to in
-        mtl_norm_slopes(from, to, norm, row(.mean), row(.factor), row(.shift), x, dy, partials)
+        layout.isHalf
+          ? mtl_norm_slopes_halves(
+            from, to, norm, row(.mean), row(.factor), row(.shift), bottom, topGradient, partials)
+          : mtl_norm_slopes(
+            from, to, norm, row(.mean), row(.factor), row(.shift), bottom.floats, topGradient.floats, partials)
       }
       setSlopes(variance, scale, shift)
     }
-    guard let dx = bottomGradient?.floats else { return }
+    guard let bottomGradient else { return }
     let all = mtl_norm_constants(
       mean: row(.mean), factor: row(.factor), shift: row(.shift), offset: row(.offset), tilt: row(.tilt))
     withUnsafePointer(to: all) { all in
-      forEachUnit { from, to in mtl_norm_pull(from, to, norm, all, x, dy, dx) }
+      forEachUnit { from, to in
+        layout.isHalf
+          ? mtl_norm_pull_halves(from, to, norm, all, bottom, topGradient, bottomGradient)
+          : mtl_norm_pull(from, to, norm, all, bottom.floats, topGradient.floats, bottomGradient.floats)
+      }
     }
   }
 

@@ -18,13 +18,14 @@ final class CPUConcat: ConcatOp {
   init(_ description: ConcatDescription, bottoms: [Layout], pool: ThreadPool) {
     let shapes = description.bottomShapes
     let format = CPUConcat.format(description, bottoms)
+    let isHalf = format == .blocked16 && CPUConcat.areHalves(description, bottoms)
     let outer =
       switch format {
       case .channelsLast: shapes[0][0] * shapes[0].count(2...)
       case .plain, .blocked8, .blocked16: shapes[0].count(..<description.axis)
       }
-    bottomLayouts = shapes.map { Layout(format, $0) }
-    topLayout = Layout(format, description.topShape)
+    bottomLayouts = shapes.map { Layout(format, $0, isHalf: isHalf) }
+    topLayout = Layout(format, description.topShape, isHalf: isHalf)
     runs = zip(shapes, bottomLayouts).map { shape, layout in layout.byteCount(for: shape) / max(1, outer) }
     starts = runs.indices.map { [runs] index in runs[..<index].reduce(0, +) }
     topRun = runs.reduce(0, +)
@@ -45,6 +46,12 @@ final class CPUConcat: ConcatOp {
     var best = Format.plain
     for format in possible where weight(format) > weight(best) { best = format }
     return best
+  }
+
+  /// Whether most of the elements come in bfloat.
+  private static func areHalves(_ description: ConcatDescription, _ bottoms: [Layout]) -> Bool {
+    let counts = zip(description.bottomShapes, bottoms).map { $1.isHalf ? $0.count : -$0.count }
+    return counts.reduce(0, +) > 0
   }
 
   func forward(bottoms: UnsafePointer<UnsafeMutableRawPointer>, top: UnsafeMutableRawPointer) {

@@ -13,14 +13,11 @@ final class CPUConvolution: ConvolutionOp {
   private let backwardDataPass: Primitive?
   private let backwardDataWeights: PackedWeights?
   private let parameters: ConvolutionGradients?
-  /// From the top's gradient to its copy in bfloat, for convolutions of that precision.
-  private let halving: Primitive?
-  private let halfOffset: Int
 
   init(
-    _ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms, dnnl: OneDNN, vectors: any VectorOps
+    _ description: ConvolutionDescription, isHalf: Bool, dnnl: OneDNN, vectors: any VectorOps
   ) throws {
-    let choice = try ConvolutionChoice.make(description, algorithms, dnnl: dnnl)
+    let choice = try ConvolutionChoice.make(description, isHalf: isHalf, dnnl: dnnl)
     func packing(_ primitive: Primitive, adds: Bool = false) throws -> Primitive? {
       let created = try dnnl.primitive("a copy of weights for \(primitive.implementation)") { result, dnnl in
         withUnsafePointer(to: choice.convolution) {
@@ -31,7 +28,7 @@ final class CPUConvolution: ConvolutionOp {
       return created
     }
     bottomLayout = Layout(choice.bottom, description.bottomShape, isHalf: choice.isHalf)
-    topLayout = Layout(choice.top, description.topShape)
+    topLayout = Layout(choice.top, description.topShape, isHalf: choice.isHalf)
     forwardPass = choice.forward
     try forwardPass.build()
     forwardWeights = PackedWeights(packing: try packing(forwardPass))
@@ -43,16 +40,9 @@ final class CPUConvolution: ConvolutionOp {
       return ConvolutionGradients(
         description, pass: $0, overwriting: try packing($0), adding: try packing($0, adds: true), vectors: vectors)
     }
-    halfOffset = aligned(
-      max(
-        forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
-        parameters?.scratchByteCount ?? 0))
-    let runsBackward = description.learns || description.bottomGradient
-    halving =
-      choice.isHalf && runsBackward
-      ? try dnnl.reorder(
-        description.topShape, from: topLayout, to: Layout(choice.top, description.topShape, isHalf: true)) : nil
-    scratchByteCount = halfOffset + (halving?.byteCount(MTL_TO) ?? 0) + (halving?.byteCount(MTL_SCRATCH) ?? 0)
+    scratchByteCount = max(
+      forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
+      parameters?.scratchByteCount ?? 0)
     implementation = CPUConvolution.name(choice)
   }
 
@@ -75,20 +65,6 @@ final class CPUConvolution: ConvolutionOp {
     forwardPass.run()
   }
 
-  func beginBackward(topGradient: UnsafeRawPointer, scratch: UnsafeMutableRawPointer) {
-    guard let halving else { return }
-    let half = scratch + halfOffset
-    halving.set(MTL_FROM, topGradient)
-    halving.set(MTL_TO, half)
-    halving.set(MTL_SCRATCH, half + halving.byteCount(MTL_TO))
-    halving.run()
-  }
-
-  /// What the backward primitives read.
-  private func slopes(_ topGradient: UnsafeRawPointer, _ scratch: UnsafeMutableRawPointer) -> UnsafeRawPointer {
-    halving == nil ? topGradient : UnsafeRawPointer(scratch + halfOffset)
-  }
-
   func backwardData(
     topGradient: UnsafeRawPointer, weights: Parameter, bottomGradient: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer
@@ -96,7 +72,7 @@ final class CPUConvolution: ConvolutionOp {
     guard let backwardDataPass, let backwardDataWeights else {
       preconditionFailure("the op was made without a bottom gradient")
     }
-    backwardDataPass.set(MTL_DESTINATION_GRADIENT, slopes(topGradient, scratch))
+    backwardDataPass.set(MTL_DESTINATION_GRADIENT, topGradient)
     backwardDataPass.set(MTL_WEIGHTS, backwardDataWeights.pointer(weights))
     backwardDataPass.set(MTL_SOURCE_GRADIENT, bottomGradient)
     backwardDataPass.set(MTL_SCRATCH, scratch)
@@ -109,7 +85,7 @@ final class CPUConvolution: ConvolutionOp {
   ) {
     guard let parameters else { preconditionFailure("the op was made without learning") }
     parameters.add(
-      bottom: bottom, topGradient: slopes(topGradient, scratch), weights: weights, bias: bias, scratch: scratch)
+      bottom: bottom, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch)
   }
 }
 

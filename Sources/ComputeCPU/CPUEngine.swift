@@ -83,9 +83,9 @@ package final class CPUEngine: Engine {
   private func convolution(_ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms) throws
     -> any ConvolutionOp
   {
-    algorithms.isPatches
-      ? PatchConvolution(description, pool: pool)
-      : try CPUConvolution(description, algorithms, dnnl: dnnl, vectors: vectors)
+    if algorithms.isPatches { return PatchConvolution(description, pool: pool) }
+    if algorithms.isWinograd { return WinogradConvolution(description, pool: pool) }
+    return try CPUConvolution(description, isHalf: algorithms.isHalf, dnnl: dnnl, vectors: vectors)
   }
 
   package func innerProduct(_ description: InnerProductDescription) throws -> any InnerProductOp {
@@ -95,29 +95,29 @@ package final class CPUEngine: Engine {
   /// - Throws: `unsupported` for more than three spatial axes.
   package func pooling(_ description: PoolingDescription, bottom: Layout) throws -> any PoolingOp {
     try requireSpatialAxes(description.kernel.count, "a pooling")
-    return CPUPooling(description, format: bottom.format, pool: pool)
+    return CPUPooling(description, bottom: bottom.readable, pool: pool)
   }
 
   package func rectifier(_ description: RectifierDescription, layout: Layout) throws -> any RectifierOp {
-    CPURectifier(description, layout: layout, pool: pool)
+    CPURectifier(description, layout: layout.readable, pool: pool)
   }
 
   /// - Throws: `unsupported` for a window of more channels than the kernel holds.
   package func localResponse(_ description: LocalResponseDescription, bottom: Layout) throws -> any LocalResponseOp {
-    try CPULocalResponse(description, bottom: bottom, pool: pool)
+    try CPULocalResponse(description, bottom: bottom.readable, pool: pool)
   }
 
   package func batchNorm(_ description: BatchNormDescription, bottom: Layout) throws -> any BatchNormOp {
-    CPUBatchNorm(description, bottom: bottom, pool: pool)
+    CPUBatchNorm(description, bottom: bottom.readable, pool: pool)
   }
 
   package func sum(_ description: SumDescription, bottom: Layout) throws -> any SumOp {
-    bottom.isHalf
-      ? CPUHalfSum(description, layout: bottom, pool: pool) : CPUSum(description, layout: bottom, pool: pool)
+    // A gradient has its blob's layout, whichever that is: sums of gradients read halves in all of them.
+    CPUSum(description, layout: bottom, pool: pool)
   }
 
   package func concat(_ description: ConcatDescription, bottoms: [Layout]) throws -> any ConcatOp {
-    CPUConcat(description, bottoms: bottoms, pool: pool)
+    CPUConcat(description, bottoms: bottoms.map(\.readable), pool: pool)
   }
 
   package func softmax(_ description: SoftmaxDescription) throws -> any SoftmaxOp {

@@ -45,7 +45,7 @@ enum Format: Hashable, Sendable {
 final class CPULayout: NativeLayout {
   let format: Format
   let shape: Shape
-  /// Elements of 16 bits (bfloat16) where not of 32: what convolutions of that precision read.
+  /// Elements of 16 bits (bfloat16) where not of 32: what convolutions of that precision read and write.
   let isHalf: Bool
 
   init(format: Format, shape: Shape, isHalf: Bool = false) {
@@ -67,6 +67,8 @@ final class CPULayout: NativeLayout {
   }
 
   var byteCount: Int { elementCount * (isHalf ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride) }
+
+  var holdsFloats: Bool { !isHalf }
 
   /// With those that fill up blocks.
   var elementCount: Int { shape[0] * format.paddedChannels(shape[1]) * shape.count(2...) }
@@ -93,6 +95,11 @@ extension Layout {
     self = isPlain ? .plain : Layout(native: CPULayout(format: format, shape: shape))
   }
 
+  /// With those that fill up blocks.
+  func elementCount(for shape: Shape) -> Int {
+    byteCount(for: shape) / (isHalf ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride)
+  }
+
   /// - Precondition: the layout is the CPU engine's.
   var format: Format {
     guard let native else { return .plain }
@@ -103,6 +110,9 @@ extension Layout {
   }
 
   var isHalf: Bool { (native as? CPULayout)?.isHalf ?? false }
+
+  /// For ops of our own, which read halves in blocks of 16 channels alone.
+  var readable: Layout { isHalf && format != .blocked16 ? .plain : self }
 }
 
 extension mtl_channel_order {

@@ -14,15 +14,20 @@ final class CPUPooling: PoolingOp {
   let implementation: String
   private let description: PoolingDescription
   private let pooling: mtl_pooling
+  private let isHalf: Bool
+  /// Floats of a thread's scratch memory for halves, which lies in front of any other.
+  private let planes: Int
   private let units: Int
   private let grain: Int
   private let pool: ThreadPool
 
-  init(_ description: PoolingDescription, format: Format, pool: ThreadPool) {
-    let (bottomShape, topShape) = (description.bottomShape, description.topShape)
+  init(_ description: PoolingDescription, bottom: Layout, pool: ThreadPool) {
+    let (bottomShape, topShape, format) = (description.bottomShape, description.topShape, bottom.format)
+    isHalf = bottom.isHalf
+    planes = isHalf ? 16 * (bottomShape.count(2...) + topShape.count(2...)) : 0
     self.description = description
-    bottomLayout = Layout(format, bottomShape)
-    topLayout = Layout(format, topShape)
+    bottomLayout = Layout(format, bottomShape, isHalf: isHalf)
+    topLayout = Layout(format, topShape, isHalf: isHalf)
     var pooling = mtl_pooling(
       bottom: CPUPooling.axes(description.bottomExtents, 1), top: CPUPooling.axes(description.topExtents, 1),
       kernel: CPUPooling.axes(description.kernel, 1), stride: CPUPooling.axes(description.stride, 1),
@@ -33,8 +38,10 @@ final class CPUPooling: PoolingOp {
     self.pooling = pooling
     let isMax = description.method == .max
     workspaceByteCount = isMax && description.bottomGradient ? whichByteCount : 0
-    scratchByteCount = isMax && !description.bottomGradient && description.wantsMask ? whichByteCount : 0
-    implementation = isMax ? "maximum" : "average"
+    scratchByteCount =
+      pool.count * planes * MemoryLayout<Float>.stride
+      + (isMax && !description.bottomGradient && description.wantsMask ? whichByteCount : 0)
+    implementation = (isMax ? "maximum" : "average") + (isHalf ? " bf16" : "")
     units = description.batch * pooling.top_order.groups
     let reads = topShape.count(2...) * description.kernel.reduce(1, *) * pooling.top_order.lanes
     grain = max(1, 32768 / max(1, reads))
@@ -51,14 +58,20 @@ final class CPUPooling: PoolingOp {
     bottom: UnsafeRawPointer, top: UnsafeMutableRawPointer, mask: UnsafeMutablePointer<Float>?,
     workspace: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
   ) {
-    let (bottom, top) = (bottom.floats, top.floats)
+    let planeBytes = pool.count * planes * MemoryLayout<Float>.stride
     let which: UnsafeMutableRawPointer? =
-      workspaceByteCount > 0 ? workspace : scratchByteCount > 0 ? scratch : nil
+      workspaceByteCount > 0 ? workspace : scratchByteCount > planeBytes ? scratch + planeBytes : nil
+    if isHalf {
+      forwardHalves(bottom, top, which, scratch.floats)
+      if let mask { maskPlaces(which, mask) }
+      return
+    }
+    let (bottom, top) = (bottom.floats, top.floats)
     withUnsafePointer(to: pooling) { pooling in
       switch description.method {
       case .max:
         pool.run(units, grain: grain) { from, to in mtl_pool_max(from, to, pooling, bottom, top, which) }
-        if let mask { mtl_pool_mask(description.batch, description.channels, pooling, which, mask) }
+        if let mask { maskPlaces(which, mask) }
       case .average:
         pool.run(units, grain: grain) { from, to in mtl_pool_average(from, to, pooling, bottom, top) }
       }
@@ -69,6 +82,7 @@ final class CPUPooling: PoolingOp {
     topGradient: UnsafeRawPointer, bottomGradient: UnsafeMutableRawPointer, workspace: UnsafeRawPointer,
     scratch: UnsafeMutableRawPointer
   ) {
+    if isHalf { return backwardHalves(topGradient, workspace, bottomGradient, scratch.floats) }
     let (topGradient, bottomGradient) = (topGradient.floats, bottomGradient.floats)
     withUnsafePointer(to: pooling) { pooling in
       switch description.method {
@@ -79,6 +93,45 @@ final class CPUPooling: PoolingOp {
       case .average:
         pool.run(units, grain: grain) { from, to in
           mtl_pool_average_backward(from, to, pooling, topGradient, bottomGradient)
+        }
+      }
+    }
+  }
+
+  private func maskPlaces(_ which: UnsafeMutableRawPointer?, _ mask: UnsafeMutablePointer<Float>) {
+    withUnsafePointer(to: pooling) { mtl_pool_mask(description.batch, description.channels, $0, which, mask) }
+  }
+
+  /// Each piece has scratch memory of its own.
+  private func forwardHalves(
+    _ bottom: UnsafeRawPointer, _ top: UnsafeMutableRawPointer, _ which: UnsafeMutableRawPointer?,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) {
+    let (units, planes, isMax) = (units, planes, description.method == .max)
+    let pieces = Int(mtl_piece_count(units, grain, pool.count))
+    withUnsafePointer(to: pooling) { pooling in
+      pool.run(pieces, grain: 1) { from, to in
+        for piece in from..<to {
+          mtl_pool_halves(
+            units * piece / pieces, units * (piece + 1) / pieces, pooling, isMax, bottom, top, which,
+            scratch + piece * planes)
+        }
+      }
+    }
+  }
+
+  private func backwardHalves(
+    _ topGradient: UnsafeRawPointer, _ which: UnsafeRawPointer, _ bottomGradient: UnsafeMutableRawPointer,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) {
+    let (units, planes, isMax) = (units, planes, description.method == .max)
+    let pieces = Int(mtl_piece_count(units, grain, pool.count))
+    withUnsafePointer(to: pooling) { pooling in
+      pool.run(pieces, grain: 1) { from, to in
+        for piece in from..<to {
+          mtl_pool_backward_halves(
+            units * piece / pieces, units * (piece + 1) / pieces, pooling, isMax, topGradient, which, bottomGradient,
+            scratch + piece * planes)
         }
       }
     }

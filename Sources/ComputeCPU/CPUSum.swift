@@ -2,30 +2,6 @@ import CKernels
 import Compute
 import Tensors
 
-/// Of gradients in bfloat, added as floats.
-final class CPUHalfSum: SumOp {
-  let layout: Layout
-  let implementation = "add halves"
-  private let count: Int
-  private let bottomCount: Int
-  private let pool: ThreadPool
-
-  /// - Precondition: all coefficients are 1 and nothing is rectified, as in sums of gradients.
-  init(_ description: SumDescription, layout: Layout, pool: ThreadPool) {
-    precondition(description.coefficients.allSatisfy { $0 == 1 } && !description.rectifies)
-    self.layout = layout
-    count = layout.byteCount(for: description.shape) / MemoryLayout<UInt16>.stride
-    bottomCount = description.coefficients.count
-    self.pool = pool
-  }
-
-  func forward(bottoms: UnsafePointer<UnsafeMutableRawPointer>, top: UnsafeMutableRawPointer) {
-    bottoms.withMemoryRebound(to: UnsafeMutableRawPointer?.self, capacity: bottomCount) { terms in
-      pool.run(count, grain: 16384) { [bottomCount] from, to in mtl_add_halves(from, to, bottomCount, terms, top) }
-    }
-  }
-}
-
 /// In any layout. Piece by piece, so that the top's part stays in the cache while bottom after bottom is added to it.
 final class CPUSum: SumOp {
   let layout: Layout
@@ -40,14 +16,15 @@ final class CPUSum: SumOp {
 
   init(_ description: SumDescription, layout: Layout, pool: ThreadPool) {
     self.layout = layout
-    count = layout.byteCount(for: description.shape) / MemoryLayout<Float>.stride
+    count = layout.elementCount(for: description.shape)
     coefficients = description.coefficients
     rectifies = description.rectifies
-    implementation = rectifies ? "axpby+rectify" : "axpby"
+    implementation = "axpby" + (rectifies ? "+rectify" : "") + (layout.isHalf ? " bf16" : "")
     self.pool = pool
   }
 
   func forward(bottoms: UnsafePointer<UnsafeMutableRawPointer>, top: UnsafeMutableRawPointer) {
+    if layout.isHalf { return addHalves(bottoms, top) }
     let top = top.floats
     let (coefficients, rectifies) = (coefficients, rectifies)
     pool.run(count, grain: CPUSum.grain) { from, to in
@@ -59,6 +36,16 @@ final class CPUSum: SumOp {
         }
         if rectifies { mtl_rectify(length, 0, top + start, top + start) }
         start += length
+      }
+    }
+  }
+
+  /// Added as floats. Threads take whole vectors, since neither may read what the other one writes.
+  private func addHalves(_ bottoms: UnsafePointer<UnsafeMutableRawPointer>, _ top: UnsafeMutableRawPointer) {
+    let (count, coefficients, rectifies) = (count, coefficients, rectifies)
+    bottoms.withMemoryRebound(to: UnsafeMutableRawPointer?.self, capacity: coefficients.count) { terms in
+      pool.run((count + 15) / 16, grain: CPUSum.grain / 16) { from, to in
+        mtl_sum_halves(from * 16, min(to * 16, count), coefficients.count, coefficients, rectifies, terms, top)
       }
     }
   }

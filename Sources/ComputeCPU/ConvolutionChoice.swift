@@ -11,7 +11,8 @@ package enum ConvolutionPolicy: Sendable {
   case winograd
 }
 
-/// How convolutions read their bottoms and weights; all else is float in any case.
+/// How convolutions read and write, and with them the ops between them; statistics, losses, weights and their gradients are
+/// float in any case.
 package enum Precision: Sendable {
   case float
   /// The upper 16 bits of a float: 8 bits of the number's digits are kept. Sums are float.
@@ -20,8 +21,10 @@ package enum Precision: Sendable {
 
 /// What computes one direction of a convolution.
 package enum ConvolutionAlgorithm: String, Codable, Sendable {
-  case direct, winograd
-  /// Direct, over bottom, weights and top gradient in bfloat.
+  case direct
+  /// See `WinogradConvolution`.
+  case winograd
+  /// Direct, over blobs and copies of the weights in bfloat.
   case bfloat
   /// A product over the patches that windows see; see `PatchConvolution`.
   case patches
@@ -33,12 +36,13 @@ package struct ConvolutionAlgorithms: Hashable, Codable, Sendable {
   package var backwardData: ConvolutionAlgorithm
   package var backwardWeights: ConvolutionAlgorithm
 
-  /// One for all directions; bfloat and patches go no other way, since they have layouts of their own.
+  /// One for all directions; nothing goes another way, since each has layouts of its own.
   static func all(_ algorithm: ConvolutionAlgorithm) -> ConvolutionAlgorithms {
     ConvolutionAlgorithms(forward: algorithm, backwardData: algorithm, backwardWeights: algorithm)
   }
 
   var isPatches: Bool { forward == .patches }
+  var isWinograd: Bool { forward == .winograd }
   var isHalf: Bool { forward == .bfloat }
 
   /// The rule, the same in every run.
@@ -46,29 +50,18 @@ package struct ConvolutionAlgorithms: Hashable, Codable, Sendable {
     -> ConvolutionAlgorithms
   {
     if PatchConvolution.suits(description) { return .all(.patches) }
-    if policy == .winograd, suitsWinograd(description) { return .all(.winograd) }
-    return .all(precision == .bfloat && suitsHalf(description) ? .bfloat : .direct)
+    if precision == .bfloat, suitsHalf(description) { return .all(.bfloat) }
+    return .all(policy == .winograd && WinogradConvolution.suits(description) ? .winograd : .direct)
   }
 
-  /// Whether oneDNN has Winograd's algorithm (Lavin and Gray, Fast algorithms for convolutional neural networks, CVPR
-  /// 2016) for it: 3x3 windows of one step without groups, in tiles of 4x4 positions of the top.
-  static func canBeWinograd(_ d: ConvolutionDescription) -> Bool {
-    d.kernel == [3, 3] && d.stride == [1, 1] && d.dilation == [1, 1] && d.groups == 1 && !d.isTransposed
-  }
-
-  /// Measured on 64 to 512 channels of 7x7 to 224x224 positions, it takes 0.34 to 0.68 of the direct kernels' time in
-  /// each direction. With few channels its transforms cost more than they save; with few tiles its weights, four times
-  /// as many, are read for little.
-  private static func suitsWinograd(_ d: ConvolutionDescription) -> Bool {
-    guard canBeWinograd(d) else { return false }
-    let tiles = d.topExtents.reduce(d.batch) { $0 * (($1 + 3) / 4) }
-    return min(d.bottomChannels, d.topChannels) >= 32 && tiles >= 32
-  }
-
-  /// Small ones are not worth the copies; depthwise ones move memory and compute little.
+  /// Small ones are not worth the copies.
   private static func suitsHalf(_ d: ConvolutionDescription) -> Bool {
-    !d.isTransposed && d.kernel.count == 2 && d.bottomChannels / d.groups >= 3 && d.topChannels / d.groups >= 16
-      && d.multiplyAdds >= 10_000_000
+    !d.isTransposed && d.kernel.count == 2 && d.multiplyAdds >= 10_000_000
+      && (d.bottomChannels / d.groups >= 3 && d.topChannels / d.groups >= 16 || isDepthwise(d))
+  }
+
+  private static func isDepthwise(_ d: ConvolutionDescription) -> Bool {
+    d.groups == d.bottomChannels && d.groups == d.topChannels && d.groups % 16 == 0
   }
 }
 
@@ -91,14 +84,12 @@ struct ConvolutionChoice {
   /// they take ten times longer, blocks twice.
   ///
   /// - Throws: `machine` when oneDNN has no primitive for the convolution.
-  static func make(_ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms, dnnl: OneDNN) throws
-    -> ConvolutionChoice
-  {
-    let maker = ConvolutionMaker(description, algorithms, dnnl: dnnl)
-    if algorithms.isHalf {
+  static func make(_ description: ConvolutionDescription, isHalf: Bool, dnnl: OneDNN) throws -> ConvolutionChoice {
+    let maker = ConvolutionMaker(description, isHalf: isHalf, dnnl: dnnl)
+    if isHalf {
       // Not every shape has a kernel in bfloat; one that has none is computed in float.
-      if let half = try? maker.make(MTL_FORMAT_ANY), half.isFast { return half }
-      return try make(description, .all(.direct), dnnl: dnnl)
+      if let half = try? maker.make(MTL_FORMAT_ANY), half.isFast, half.top == .blocked16 { return half }
+      return try make(description, isHalf: false, dnnl: dnnl)
     }
     var usable: ConvolutionChoice?
     var fault: (any Error)?
@@ -124,16 +115,16 @@ struct ConvolutionChoice {
 /// Asks oneDNN for the primitives of one convolution.
 private struct ConvolutionMaker {
   private let convolution: mtl_convolution
-  private let algorithms: ConvolutionAlgorithms
+  private let isHalf: Bool
   private let learns: Bool
   private let bottomGradient: Bool
   private let dnnl: OneDNN
 
-  init(_ description: ConvolutionDescription, _ algorithms: ConvolutionAlgorithms, dnnl: OneDNN) {
+  init(_ description: ConvolutionDescription, isHalf: Bool, dnnl: OneDNN) {
     var convolution = mtl_convolution(description)
-    convolution.precision = algorithms.isHalf ? MTL_BFLOAT : MTL_FLOAT
+    convolution.precision = isHalf ? MTL_BFLOAT : MTL_FLOAT
     self.convolution = convolution
-    self.algorithms = algorithms
+    self.isHalf = isHalf
     learns = description.learns
     bottomGradient = description.bottomGradient
     self.dnnl = dnnl
@@ -141,38 +132,31 @@ private struct ConvolutionMaker {
 
   /// All directions with bottom and top in `format`; nil when oneDNN chooses one for them that no other op reads.
   func make(_ format: mtl_format) throws -> ConvolutionChoice? {
-    let forward = try primitive(MTL_FORWARD, algorithms.forward, format, format, nil)
+    let forward = try primitive(MTL_FORWARD, format, format, nil)
     // Formats that are the same in memory (one channel) are not the same to oneDNN: what was asked for stays.
     let asked = Format(format)
     guard let bottom = asked ?? forward.format(MTL_SOURCE), let top = asked ?? forward.format(MTL_DESTINATION) else {
       return nil
     }
-    func backward(_ direction: mtl_direction, _ algorithm: ConvolutionAlgorithm) throws -> Primitive {
-      try primitive(direction, algorithm, bottom.native, top.native, forward)
+    func backward(_ direction: mtl_direction) throws -> Primitive {
+      try primitive(direction, bottom.native, top.native, forward)
     }
     return ConvolutionChoice(
-      bottom: bottom, top: top, isHalf: algorithms.isHalf, convolution: convolution, forward: forward,
-      backwardData: bottomGradient ? try backward(MTL_BACKWARD_DATA, algorithms.backwardData) : nil,
-      backwardWeights: learns ? try backward(MTL_BACKWARD_WEIGHTS, algorithms.backwardWeights) : nil)
+      bottom: bottom, top: top, isHalf: isHalf, convolution: convolution, forward: forward,
+      backwardData: bottomGradient ? try backward(MTL_BACKWARD_DATA) : nil,
+      backwardWeights: learns ? try backward(MTL_BACKWARD_WEIGHTS) : nil)
   }
 
-  /// Direct where oneDNN has not the algorithm asked for.
   private func primitive(
-    _ direction: mtl_direction, _ algorithm: ConvolutionAlgorithm, _ bottom: mtl_format, _ top: mtl_format,
-    _ forward: Primitive?
+    _ direction: mtl_direction, _ bottom: mtl_format, _ top: mtl_format, _ forward: Primitive?
   ) throws -> Primitive {
-    func create(_ algorithm: mtl_algorithm, isOptional: Bool) throws -> Primitive? {
-      try dnnl.primitive("a convolution", isOptional: isOptional) { result, dnnl in
-        withUnsafePointer(to: convolution) {
-          mtl_convolution_create(result, dnnl, $0, direction, algorithm, bottom, top, forward?.handle)
-        }
+    let created = try dnnl.primitive("a convolution") { result, dnnl in
+      withUnsafePointer(to: convolution) {
+        mtl_convolution_create(result, dnnl, $0, direction, bottom, top, forward?.handle)
       }
     }
-    if algorithm == .winograd, let chosen = try create(MTL_WINOGRAD, isOptional: true) { return chosen }
-    guard let direct = try create(MTL_DIRECT, isOptional: false) else {
-      preconditionFailure("oneDNN made no primitive and gave no reason")
-    }
-    return direct
+    guard let created else { preconditionFailure("oneDNN made no primitive and gave no reason") }
+    return created
   }
 }
 

@@ -60,27 +60,18 @@ package final class ConvolutionTuning {
     return parts.joined(separator: ", ") + "; \(threads) thread\(threads == 1 ? "" : "s")"
   }
 
-  /// Winograd's algorithm is chosen for each direction by itself; what has layouts of its own, for all of them.
   private static func fastest(
     _ d: ConvolutionDescription, precision: Precision, make: (ConvolutionAlgorithms) throws -> any ConvolutionOp
   ) throws -> ConvolutionAlgorithms {
-    let direct = try times(d, make(.all(.direct)))
-    var best = (algorithms: ConvolutionAlgorithms.all(.direct), seconds: direct.reduce(0, +))
-    if ConvolutionAlgorithms.canBeWinograd(d) {
-      let winograd = try times(d, make(.all(.winograd)))
-      let mixed = zip(direct, winograd).map { $1 < $0 ? ($1, ConvolutionAlgorithm.winograd) : ($0, .direct) }
-      best = (
-        ConvolutionAlgorithms(forward: mixed[0].1, backwardData: mixed[1].1, backwardWeights: mixed[2].1),
-        mixed.reduce(0) { $0 + $1.0 }
-      )
+    var algorithms: [ConvolutionAlgorithm] = [.direct]
+    if WinogradConvolution.canDo(d) { algorithms.append(.winograd) }
+    if PatchConvolution.canDo(d) { algorithms.append(.patches) }
+    if precision == .bfloat, !d.isTransposed { algorithms.append(.bfloat) }
+    let all = try algorithms.map { algorithm in
+      let choice = ConvolutionAlgorithms.all(algorithm)
+      return (choice: choice, seconds: try times(d, make(choice)).reduce(0, +))
     }
-    var others: [ConvolutionAlgorithm] = PatchConvolution.canDo(d) ? [.patches] : []
-    if precision == .bfloat, !d.isTransposed { others.append(.bfloat) }
-    for other in others {
-      let seconds = try times(d, make(.all(other))).reduce(0, +)
-      if seconds < best.seconds { best = (.all(other), seconds) }
-    }
-    return best.algorithms
+    return all.min { $0.seconds < $1.seconds }?.choice ?? .all(.direct)
   }
 
   /// The shortest of three runs of each direction, after one that does not count; 0 for those that are not needed.
@@ -104,13 +95,11 @@ package final class ConvolutionTuning {
     let data =
       d.bottomGradient
       ? shortest {
-        op.beginBackward(topGradient: top.base, scratch: scratch.base)
         op.backwardData(topGradient: top.base, weights: weights, bottomGradient: bottom.base, scratch: scratch.base)
       } : 0
     let parameters =
       d.learns
       ? shortest {
-        op.beginBackward(topGradient: top.base, scratch: scratch.base)
         op.backwardParameters(
           bottom: bottom.base, topGradient: top.base, weights: weights, bias: bias, scratch: scratch.base)
       } : 0

@@ -24,12 +24,13 @@ final class PatchConvolution: ConvolutionOp {
   private static let grain = 262_144
 
   /// Whether it is faster than oneDNN's kernels for blocks of channels: where more than a quarter of their work is for
-  /// channels that fill blocks up. For images of up to three channels oneDNN has kernels that fill nothing up.
+  /// channels that fill blocks up. For images of up to three channels oneDNN has kernels that fill no bottom up; there the
+  /// top's blocks alone count.
   static func suits(_ d: ConvolutionDescription) -> Bool {
     func blocked(_ channels: Int) -> Int { (channels + 15) / 16 * 16 }
-    let filled = blocked(d.bottomChannels) * blocked(d.topChannels)
-    return canDo(d) && d.bottomChannels >= 4 && (6...256).contains(d.topChannels)
-      && 4 * d.bottomChannels * d.topChannels < 3 * filled
+    let bottoms = d.bottomChannels < 4 ? d.bottomChannels : blocked(d.bottomChannels)
+    return canDo(d) && (6...256).contains(d.topChannels)
+      && 4 * d.bottomChannels * d.topChannels < 3 * bottoms * blocked(d.topChannels)
   }
 
   static func canDo(_ d: ConvolutionDescription) -> Bool {

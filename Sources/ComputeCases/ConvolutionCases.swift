@@ -53,6 +53,11 @@ extension OpCase {
     convolution([2, 10, 21, 5], to: 7, kernel: [1, 3], pad: [0, 1]),
     convolution([1, 6, 12, 30], to: 23, kernel: [4, 17]),
     convolution([2, 64, 16, 18], to: 32, 3),
+    // Enough channels and tiles for Winograd's algorithm: in groups, filled up, with rests of tiles, without padding and
+    // with much of it.
+    convolution([4, 96, 9, 10], to: 64, 3, pad: 1, groups: 2, bias: false),
+    convolution([2, 33, 14, 17], to: 37, 3, pad: 2),
+    convolution([4, 40, 13, 12], to: 84, 3),
     convolution([2, 3, 11, 9], to: 20, 5),
     convolution([2, 20, 8, 8], to: 50, 5),
     convolution([1, 16, 10, 10], to: 32, 5, pad: 2),

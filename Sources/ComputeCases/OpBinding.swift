@@ -30,14 +30,12 @@ extension OpRun {
     }
     if description.bottomGradient {
       setBody(.backwardData) {
-        op.beginBackward(topGradient: top.gradient, scratch: scratch)
         op.backwardData(
           topGradient: top.gradient, weights: weights, bottomGradient: bottom.gradient, scratch: scratch)
       }
     }
     if description.learns {
       setBody(.backwardParameters) {
-        op.beginBackward(topGradient: top.gradient, scratch: scratch)
         op.backwardParameters(
           bottom: bottom.data, topGradient: top.gradient, weights: weights, bias: bias, scratch: scratch)
       }

@@ -34,6 +34,8 @@ extension OpCase {
       [
         pooling(method, [2, 16, 8, 8], 2, stride: 2),
         pooling(method, [2, 20, 9, 7], 2, stride: 2),
+        // Squares that cover the bottom, in rows of 16, 8, 4 and 1
+        pooling(method, [1, 3, 4, 58], 2, stride: 2),
         // Rounding up: the last windows reach past the bottom.
         pooling(method, [2, 3, 8, 7], 3, stride: 2),
         pooling(method, [1, 48, 6, 6], 3, stride: 2),

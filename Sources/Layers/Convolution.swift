@@ -223,7 +223,6 @@ private final class ConvolutionRun: DescribedRun {
 
   func backward() {
     for index in bottoms.indices where tops[index].hasGradient {
-      op.beginBackward(topGradient: tops[index].gradient, scratch: scratch.pointer)
       if learns {
         op.backwardParameters(
           bottom: bottoms[index].data, topGradient: tops[index].gradient, weights: weights, bias: bias,

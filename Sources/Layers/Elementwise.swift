@@ -50,7 +50,8 @@ extension ElementwiseLayer {
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .all }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    let layout = keepsZero ? binding.bottomLayout(0) : .plain
+    let offered = binding.bottomLayout(0)
+    let layout = keepsZero && offered.holdsFloats ? offered : .plain
     let bottom = binding.bottom(0, in: layout)
     let top = binding.top(0, in: layout)
     binding.backwardReads(bottoms: reads == .bottom ? [bottom] : [], tops: reads == .top ? [top] : [])

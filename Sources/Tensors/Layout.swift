@@ -17,6 +17,9 @@ package struct Layout: Equatable, Sendable {
     native?.byteCount ?? shape.count * MemoryLayout<Float>.stride
   }
 
+  /// Whether elements are floats, so that functions of one element can be computed in it; else in fewer bits.
+  package var holdsFloats: Bool { native?.holdsFloats ?? true }
+
   /// For plans and messages: `plain`, `nChw16c`, …
   package var name: String { native?.name ?? "plain" }
 
@@ -33,5 +36,6 @@ package struct Layout: Equatable, Sendable {
 package protocol NativeLayout: AnyObject, Sendable {
   var name: String { get }
   var byteCount: Int { get }
+  var holdsFloats: Bool { get }
   func isEqual(to other: any NativeLayout) -> Bool
 }

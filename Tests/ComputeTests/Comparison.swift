@@ -6,12 +6,13 @@ import Testing
 /// times the blob's largest value, NaN in the same places, and masks equal.
 func compare(
   engine: any Engine, against oracle: any Engine, case opCase: OpCase, offer: OpRun.Offer = .plain,
-  isInPlace: Bool = false, tolerance: Float = 1e-4, sourceLocation: SourceLocation = #_sourceLocation
+  isInPlace: Bool = false, inputs: OpInputs? = nil, tolerance: Float = 1e-4,
+  sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
   let run = try OpRun(opCase, on: engine, offer: offer, isInPlace: isInPlace)
   let expected = try OpRun(opCase, on: oracle, isInPlace: isInPlace)
   #expect(run.passes == expected.passes, sourceLocation: sourceLocation)
-  let inputs = opCase.inputs()
+  let inputs = inputs ?? opCase.inputs()
   run.load(inputs)
   expected.load(inputs)
   for pass in expected.passes {

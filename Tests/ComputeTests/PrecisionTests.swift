@@ -31,7 +31,69 @@ private let processorHasHalves = (try? CPUEngine(threads: 1, precision: .bfloat)
     guard case .convolution(let description) = Self.cases[1].operation else { return }
     let op = try CPUEngine(threads: 2, precision: .bfloat).convolution(description)
     #expect(op.bottomLayout.name == "nChw16c_bf16")
-    #expect(op.topLayout.name == "nChw16c")
+    #expect(op.topLayout.name == "nChw16c_bf16")
+  }
+
+  /// Ops behind a convolution in bfloat, with a channel count that fills no block up and one that does.
+  static let between: [OpCase.Operation] = [64, 44].flatMap { channels -> [OpCase.Operation] in
+    let shape: Shape = [4, channels, 17, 15]
+    func pooling(_ method: PoolingDescription.Method, _ kernel: Int, stride: Int, mask: Bool = false)
+      -> OpCase.Operation
+    {
+      .pooling(
+        PoolingDescription(
+          method: method, batch: 4, channels: channels, bottomExtents: [17, 15],
+          topExtents: [17, 15].map { ($0 + 2 - kernel) / stride + 1 }, kernel: [kernel, kernel],
+          stride: [stride, stride], pad: [1, 1], wantsMask: mask))
+    }
+    func norm(_ statistics: BatchNormDescription.Statistics, rectifies: Bool) -> OpCase.Operation {
+      .batchNorm(
+        BatchNormDescription(
+          shape: shape, epsilon: 1e-3, statistics: statistics, hasScale: rectifies, hasShift: rectifies,
+          rectifies: rectifies))
+    }
+    return [
+      .rectifier(RectifierDescription(shape: shape)),
+      .rectifier(RectifierDescription(shape: shape, negativeSlope: 0.25)),
+      pooling(.max, 3, stride: 2, mask: true), pooling(.max, 2, stride: 2), pooling(.average, 3, stride: 1),
+      .localResponse(LocalResponseDescription(shape: shape, size: 5, alpha: 1, beta: 0.75, k: 1)),
+      norm(.batch, rectifies: false), norm(.batch, rectifies: true), norm(.given, rectifies: false),
+      .sum(SumDescription(shape: shape, coefficients: [1, -2])),
+      .sum(SumDescription(shape: shape, coefficients: [1, 1, 0.5], rectifies: true)),
+      .concat(ConcatDescription(bottomShapes: [[4, 64, 17, 15], shape], axis: 1)),
+    ]
+  }
+
+  /// On inputs that have no more digits, so that all but the results' last rounding is float.
+  @Test(arguments: between)
+  func opsBetweenConvolutionsAgree(_ operation: OpCase.Operation) throws {
+    let opCase = OpCase(.small, operation)
+    let engine = try CPUEngine(threads: 2, precision: .bfloat)
+    var inputs = opCase.inputs()
+    inputs.bottoms = inputs.bottoms.map { $0.map(Self.rounded) }
+    inputs.topGradient = inputs.topGradient.map(Self.rounded)
+    let implementation = try OpRun(opCase, on: engine, offer: .convolution).implementation
+    #expect(implementation.contains("bf16") || implementation == "copy")
+    try compare(
+      engine: engine, against: ReferenceEngine(), case: opCase, offer: .convolution, inputs: inputs,
+      tolerance: 0x1.1p-8)
+  }
+
+  private static func rounded(_ value: Float) -> Float { Float(bitPattern: value.bitPattern & 0xffff_0000) }
+
+  @Test func aRectifierOfHalvesPassesNaNOn() throws {
+    let shape: Shape = [4, 64, 17, 15]
+    let operation = OpCase.Operation.rectifier(RectifierDescription(shape: shape))
+    let opCase = OpCase(.small, operation)
+    let run = try OpRun(opCase, on: CPUEngine(threads: 2, precision: .bfloat), offer: .convolution)
+    var inputs = opCase.inputs()
+    inputs.bottoms[0][7] = .nan
+    inputs.bottoms[0][8] = -.nan
+    inputs.bottoms[0][9] = -.infinity
+    run.load(inputs)
+    run.run(.forward)
+    let top = run.results(of: .forward)[0].values
+    #expect(top[7].isNaN && top[8].isNaN && top[9] == 0)
   }
 
   /// Gradients of several readers: added as floats, rounded to the nearest.

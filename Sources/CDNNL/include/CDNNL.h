@@ -1,7 +1,6 @@
 /* oneDNN behind opaque handles: the only place that includes dnnl.h.
 
-   Written for oneDNN 2.x, which has operation descriptors and Winograd convolutions. 3.x has neither; only CDNNL.c
-   would have to change for it.
+   Works with oneDNN 2.x and 3.x, whichever is installed.
 
    A function that returns int returns 0, or a status that `mtl_dnnl_message` explains. Nothing here is safe to be used
    on one object by two threads at once. */
@@ -75,7 +74,6 @@ void mtl_primitive_set(mtl_primitive *primitive, mtl_argument argument, void *me
 int mtl_primitive_run(mtl_primitive *primitive);
 
 typedef enum { MTL_FORWARD, MTL_BACKWARD_DATA, MTL_BACKWARD_WEIGHTS } mtl_direction;
-typedef enum { MTL_DIRECT, MTL_WINOGRAD } mtl_algorithm;
 
 /* A convolution or transposed convolution over 2 or 3 spatial axes. */
 typedef struct {
@@ -83,8 +81,8 @@ typedef struct {
   int64_t batch, bottom_channels, top_channels, groups;
   int64_t bottom[3], top[3], kernel[3], stride[3], pad_before[3], pad_after[3], dilation[3];
   bool has_bias, is_transposed;
-  /* With MTL_BFLOAT bottom, its gradient, weights and top gradient are so; top, bias and the gradients of weights and
-     bias are float. */
+  /* With MTL_BFLOAT bottom, top, their gradients and weights are so; bias and the gradients of weights and bias are
+     float. */
   mtl_precision precision;
 } mtl_convolution;
 
@@ -92,7 +90,7 @@ typedef struct {
    primitive's choice; `mtl_convolution_weights_create` converts. */
 int mtl_convolution_create(
     mtl_primitive **result, mtl_dnnl *dnnl, const mtl_convolution *convolution, mtl_direction direction,
-    mtl_algorithm algorithm, mtl_format bottom, mtl_format top, const mtl_primitive *forward);
+    mtl_format bottom, mtl_format top, const mtl_primitive *forward);
 
 /* A reorder between the weights as the file format has them (K x C/groups x kernel, or C x K/groups x kernel when
    transposed) and the weights of `primitive`: into them, or for their gradient out of them, added to what is there when

@@ -63,10 +63,6 @@ void mtl_hyperbolic_tangent_backward(long count, const float *y, const float *dy
 /* dx = dy where x > 0, -dy where x < 0, 0 where x is 0. */
 void mtl_absolute_backward(long count, const float *x, const float *dy, float *dx);
 
-/* Elements from ... to of y = the sum of `terms` vectors x, all in bfloat (the upper half of a float), added as floats
-   and rounded to the nearest. */
-void mtl_add_halves(long from, long to, long terms, void *const *x, void *y);
-
 /* Whether the processor has instructions for bfloat. */
 bool mtl_has_bfloat(void);
 
@@ -143,6 +139,49 @@ void mtl_patches_backward_weights(
     long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,
     float *dbias, float *scratch);
 
+/* A 3x3 convolution of step 1 over two axes of images in blocks of 16 channels; or its backward pass, as a convolution
+   from the top's gradient to the bottom's with turned kernels. The blocks may be those of one group of several. */
+typedef struct {
+  long images, bottom_channels, top_channels, bottom[2], top[2], pad[2];
+  /* Blocks of channels, and floats from an image to the next. */
+  long bottom_blocks, top_blocks, bottom_stride, top_stride;
+  /* Floats from a channel's kernel to the next one's in the weights. */
+  long bottom_step, top_step;
+  bool is_turned;
+} mtl_winograd;
+
+/* Floats of the transformed weights, or of their gradient. */
+long mtl_winograd_weights_size(const mtl_winograd *winograd);
+/* Runs of tiles, and floats of scratch memory of each thread that goes through them. */
+long mtl_winograd_runs(const mtl_winograd *winograd);
+long mtl_winograd_scratch(const mtl_winograd *winograd);
+long mtl_winograd_tiles(const mtl_winograd *winograd);
+/* Chunks of top channels, each with 36 matrices. */
+long mtl_winograd_chunks(const mtl_winograd *winograd);
+/* Floats of the transformed bottom, and of the transformed top gradient, of `count` tiles. */
+long mtl_winograd_bottom_size(const mtl_winograd *winograd, long count);
+long mtl_winograd_top_size(const mtl_winograd *winograd, long count);
+
+/* Transforms the weights. Units are blocks of 16 top channels. */
+void mtl_winograd_weights(long from, long to, const mtl_winograd *winograd, const float *weights, float *u);
+/* Units are runs of tiles. `bias` may be null. */
+void mtl_winograd_forward(
+    long from, long to, const mtl_winograd *winograd, const float *bottom, const float *u, const float *bias,
+    float *top, float *scratch);
+/* The gradient of the weights, in batches of up to `count` tiles: first their transforms (units are tiles of the batch that
+   begins with tile `first`), then the gradient of the transformed weights over `used` tiles of a batch, which is written
+   or added to (units are chunks x 36 matrices), and that of the bias; at last the gradient of the weights themselves, written
+   or added to (units are blocks of 16 top channels). */
+void mtl_winograd_gather(
+    long from, long to, const mtl_winograd *winograd, long first, long count, const float *bottom, const float *dtop,
+    float *v, float *m);
+void mtl_winograd_add(
+    long from, long to, const mtl_winograd *winograd, long count, long used, bool adds, const float *v, const float *m,
+    float *du);
+void mtl_winograd_add_bias(const mtl_winograd *winograd, long count, long used, const float *m, float *dbias);
+void mtl_winograd_finish(
+    long from, long to, const mtl_winograd *winograd, bool adds, const float *du, float *dweights);
+
 /* Normalisation of each channel over images and positions, with scale, shift and rectifier. Units are (group of
    channels, run of images), numbered group by group; there are `groups` x `runs`. */
 typedef struct {
@@ -189,5 +228,36 @@ long mtl_response_tile_count(const mtl_response *response);
 void mtl_normalize_response(long from, long to, const mtl_response *response, const float *bottom, float *top);
 void mtl_normalize_response_backward(
     long from, long to, const mtl_response *response, const float *bottom, const float *dtop, float *dbottom);
+
+/* ---- Blobs in bfloat ---- */
+
+/* The same over blobs in bfloat (the upper half of a float) in blocks of 16 channels; counts and places are in elements.
+   All else is float: what is computed, statistics, constants. */
+void mtl_rectify_halves(long count, float slope, const void *x, void *y);
+void mtl_rectify_backward_halves(long count, float slope, const void *reference, const void *dy, void *dx);
+/* Elements from ... to of y = the sum of coefficients[i] x[i], at least 0 when it rectifies. */
+void mtl_sum_halves(
+    long from, long to, long terms, const float *coefficients, bool rectifies, void *const *x, void *y);
+/* With scratch memory of 16 floats for each position of bottom and top. `which` may be null. */
+void mtl_pool_halves(
+    long from, long to, const mtl_pooling *pooling, bool is_max, const void *bottom, void *top, void *which,
+    float *scratch);
+void mtl_pool_backward_halves(
+    long from, long to, const mtl_pooling *pooling, bool is_max, const void *dtop, const void *which, void *dbottom,
+    float *scratch);
+void mtl_normalize_response_halves(long from, long to, const mtl_response *response, const void *bottom, void *top);
+void mtl_normalize_response_backward_halves(
+    long from, long to, const mtl_response *response, const void *bottom, const void *dtop, void *dbottom);
+void mtl_norm_moments_halves(
+    long from, long to, const mtl_norm *norm, const float *origin, const void *x, double *sums);
+void mtl_norm_apply_halves(
+    long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,
+    const void *x, void *y);
+void mtl_norm_slopes_halves(
+    long from, long to, const mtl_norm *norm, const float *mean, const float *factor, const float *shift,
+    const void *x, const void *dy, double *sums);
+void mtl_norm_pull_halves(
+    long from, long to, const mtl_norm *norm, const mtl_norm_constants *constants, const void *x, const void *dy,
+    void *dx);
 
 #endif
