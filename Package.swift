@@ -36,6 +36,11 @@ let package = Package(
       swiftSettings: [.unsafeFlags(["-Onone"])]
     ),
     .target(
+      name: "ONNXMessages",
+      dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["onnx.proto"]
+    ),
+    .target(
       name: "CaffeSchema",
       dependencies: ["CaffeMessages", "Diagnostics", "CProtobufText"],
       exclude: ["caffe.proto"],
@@ -50,6 +55,7 @@ let package = Package(
     .target(name: "Nets", dependencies: ["CaffeSchema", "HDF5Files", "Compute"]),
     .target(name: "Layers", dependencies: ["Nets"]),
     .target(name: "Records", dependencies: ["Nets", "HDF5Files", "CLMDB", "CLevelDB", "CImages"]),
+    .target(name: "ONNXExport", dependencies: ["Layers", "ONNXMessages"]),
     .target(name: "Tasks", dependencies: ["Nets"]),
     .target(
       name: "Solvers",
@@ -58,7 +64,8 @@ let package = Package(
     .executableTarget(
       name: "mtl",
       dependencies: [
-        "Layers", "Records", "Solvers", "Tasks", "ComputeReference", "ComputeCPU", "ComputeCases",
+        "Layers", "Records", "HDF5Files", "Solvers", "Tasks", "ONNXExport", "ComputeReference", "ComputeCPU",
+        "ComputeCases",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]
@@ -69,7 +76,7 @@ let package = Package(
     .testTarget(name: "HDF5FilesTests", dependencies: ["HDF5Files"], resources: [.copy("Fixtures")]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
     .testTarget(name: "ComputeTests", dependencies: ["ComputeCases", "ComputeReference", "ComputeCPU"]),
-    .testTarget(name: "NetsTests", dependencies: ["Nets", "Layers", "ComputeReference"]),
+    .testTarget(name: "NetsTests", dependencies: ["Nets", "Layers", "ComputeReference", "ComputeCPU"]),
     .testTarget(
       name: "LayersTests",
       dependencies: [
@@ -80,6 +87,7 @@ let package = Package(
     .testTarget(
       name: "RecordsTests", dependencies: ["Records", "Layers", "ComputeReference"], resources: [.copy("Fixtures")]
     ),
+    .testTarget(name: "ONNXExportTests", dependencies: ["ONNXExport", "ONNXMessages", "ComputeReference"]),
     .testTarget(name: "TasksTests", dependencies: ["Tasks", "Layers", "ComputeReference"]),
     .testTarget(
       name: "SolversTests", dependencies: ["Solvers", "Layers", "Records", "ComputeReference", "ComputeCPU"],

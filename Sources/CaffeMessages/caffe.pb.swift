@@ -531,6 +531,12 @@ package nonisolated struct NetParameter: @unchecked Sendable {
   /// Clears the value of `engine`. Subsequent reads from it will return its default value.
   package mutating func clearEngine() {_uniqueStorage()._engine = nil}
 
+  /// The names of the net's tasks: what `multi_task` of the solver gives, kept in snapshots.
+  package var task: [TaskParameter] {
+    get {_storage._task}
+    set {_uniqueStorage()._task = newValue}
+  }
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1238,6 +1244,16 @@ package nonisolated struct SolverParameter: @unchecked Sendable {
     set {_uniqueStorage()._vstepSize = newValue}
   }
 
+  /// The tasks of the net, and how they are weighted.
+  package var multiTask: MultiTaskParameter {
+    get {_storage._multiTask ?? MultiTaskParameter()}
+    set {_uniqueStorage()._multiTask = newValue}
+  }
+  /// Returns true if `multiTask` has been explicitly set.
+  package var hasMultiTask: Bool {_storage._multiTask != nil}
+  /// Clears the value of `multiTask`. Subsequent reads from it will return its default value.
+  package mutating func clearMultiTask() {_uniqueStorage()._multiTask = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum SnapshotFormat: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -1277,6 +1293,384 @@ package nonisolated struct SolverParameter: @unchecked Sendable {
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// The tasks of a net, and how they are weighted against each other in the parameters that they share.
+package nonisolated struct MultiTaskParameter: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Tasks by name. Losses that none of them has are tasks of their own.
+  package var task: [TaskParameter] {
+    get {_storage._task}
+    set {_uniqueStorage()._task = newValue}
+  }
+
+  package var weighting: MultiTaskParameter.Weighting {
+    get {_storage._weighting ?? .fixed}
+    set {_uniqueStorage()._weighting = newValue}
+  }
+  /// Returns true if `weighting` has been explicitly set.
+  package var hasWeighting: Bool {_storage._weighting != nil}
+  /// Clears the value of `weighting`. Subsequent reads from it will return its default value.
+  package mutating func clearWeighting() {_uniqueStorage()._weighting = nil}
+
+  /// Where the gradients of tasks are compared, for weightings that do: those of the shared parameters, or those of the
+  /// blobs that the tasks' own layers read.
+  package var at: MultiTaskParameter.Place {
+    get {_storage._at ?? .parameters}
+    set {_uniqueStorage()._at = newValue}
+  }
+  /// Returns true if `at` has been explicitly set.
+  package var hasAt: Bool {_storage._at != nil}
+  /// Clears the value of `at`. Subsequent reads from it will return its default value.
+  package mutating func clearAt() {_uniqueStorage()._at = nil}
+
+  /// Iterations between measurements of the tasks' gradients in the shared parameters (norms and cosines); 0 for never.
+  package var conflictInterval: UInt32 {
+    get {_storage._conflictInterval ?? 0}
+    set {_uniqueStorage()._conflictInterval = newValue}
+  }
+  /// Returns true if `conflictInterval` has been explicitly set.
+  package var hasConflictInterval: Bool {_storage._conflictInterval != nil}
+  /// Clears the value of `conflictInterval`. Subsequent reads from it will return its default value.
+  package mutating func clearConflictInterval() {_uniqueStorage()._conflictInterval = nil}
+
+  /// Learning rate of what UNCERTAINTY, IMTL, GRADNORM and FAMO learn besides the net. Unless given, that of the solver
+  /// for the first two, and 0.025 for the others.
+  package var weightingLr: Float {
+    get {_storage._weightingLr ?? 0}
+    set {_uniqueStorage()._weightingLr = newValue}
+  }
+  /// Returns true if `weightingLr` has been explicitly set.
+  package var hasWeightingLr: Bool {_storage._weightingLr != nil}
+  /// Clears the value of `weightingLr`. Subsequent reads from it will return its default value.
+  package mutating func clearWeightingLr() {_uniqueStorage()._weightingLr = nil}
+
+  /// DWA: the higher, the closer to equal weights.
+  package var temperature: Float {
+    get {_storage._temperature ?? 2}
+    set {_uniqueStorage()._temperature = newValue}
+  }
+  /// Returns true if `temperature` has been explicitly set.
+  package var hasTemperature: Bool {_storage._temperature != nil}
+  /// Clears the value of `temperature`. Subsequent reads from it will return its default value.
+  package mutating func clearTemperature() {_uniqueStorage()._temperature = nil}
+
+  /// DWA: iterations over which losses are averaged before they are compared; 0 for one round over the records.
+  package var averageIter: UInt32 {
+    get {_storage._averageIter ?? 0}
+    set {_uniqueStorage()._averageIter = newValue}
+  }
+  /// Returns true if `averageIter` has been explicitly set.
+  package var hasAverageIter: Bool {_storage._averageIter != nil}
+  /// Clears the value of `averageIter`. Subsequent reads from it will return its default value.
+  package mutating func clearAverageIter() {_uniqueStorage()._averageIter = nil}
+
+  /// GRADNORM: how strongly tasks that learn slowly are favoured (alpha of the paper).
+  package var asymmetry: Float {
+    get {_storage._asymmetry ?? 1.5}
+    set {_uniqueStorage()._asymmetry = newValue}
+  }
+  /// Returns true if `asymmetry` has been explicitly set.
+  package var hasAsymmetry: Bool {_storage._asymmetry != nil}
+  /// Clears the value of `asymmetry`. Subsequent reads from it will return its default value.
+  package mutating func clearAsymmetry() {_uniqueStorage()._asymmetry = nil}
+
+  /// CAGRAD: how far, in norms of the mean gradient, the step may be from it (c of the paper).
+  package var conflictRadius: Float {
+    get {_storage._conflictRadius ?? 0.5}
+    set {_uniqueStorage()._conflictRadius = newValue}
+  }
+  /// Returns true if `conflictRadius` has been explicitly set.
+  package var hasConflictRadius: Bool {_storage._conflictRadius != nil}
+  /// Clears the value of `conflictRadius`. Subsequent reads from it will return its default value.
+  package mutating func clearConflictRadius() {_uniqueStorage()._conflictRadius = nil}
+
+  /// FAMO: decay of its logits (gamma of the paper).
+  package var weightingDecay: Float {
+    get {_storage._weightingDecay ?? 0.01}
+    set {_uniqueStorage()._weightingDecay = newValue}
+  }
+  /// Returns true if `weightingDecay` has been explicitly set.
+  package var hasWeightingDecay: Bool {_storage._weightingDecay != nil}
+  /// Clears the value of `weightingDecay`. Subsequent reads from it will return its default value.
+  package mutating func clearWeightingDecay() {_uniqueStorage()._weightingDecay = nil}
+
+  /// STCH: how smooth the maximum is (mu of the paper).
+  package var smoothness: Float {
+    get {_storage._smoothness ?? 1}
+    set {_uniqueStorage()._smoothness = newValue}
+  }
+  /// Returns true if `smoothness` has been explicitly set.
+  package var hasSmoothness: Bool {_storage._smoothness != nil}
+  /// Clears the value of `smoothness`. Subsequent reads from it will return its default value.
+  package mutating func clearSmoothness() {_uniqueStorage()._smoothness = nil}
+
+  /// STCH: iterations whose mean losses are the scale of each task; 0 for four rounds over the records.
+  package var scaleIter: UInt32 {
+    get {_storage._scaleIter ?? 0}
+    set {_uniqueStorage()._scaleIter = newValue}
+  }
+  /// Returns true if `scaleIter` has been explicitly set.
+  package var hasScaleIter: Bool {_storage._scaleIter != nil}
+  /// Clears the value of `scaleIter`. Subsequent reads from it will return its default value.
+  package mutating func clearScaleIter() {_uniqueStorage()._scaleIter = nil}
+
+  /// NASH: iterations between solutions of the bargaining problem.
+  package var solveInterval: UInt32 {
+    get {_storage._solveInterval ?? 1}
+    set {_uniqueStorage()._solveInterval = newValue}
+  }
+  /// Returns true if `solveInterval` has been explicitly set.
+  package var hasSolveInterval: Bool {_storage._solveInterval != nil}
+  /// Clears the value of `solveInterval`. Subsequent reads from it will return its default value.
+  package mutating func clearSolveInterval() {_uniqueStorage()._solveInterval = nil}
+
+  /// Lets each task stop by itself.
+  package var stopping: TaskStoppingParameter {
+    get {_storage._stopping ?? TaskStoppingParameter()}
+    set {_uniqueStorage()._stopping = newValue}
+  }
+  /// Returns true if `stopping` has been explicitly set.
+  package var hasStopping: Bool {_storage._stopping != nil}
+  /// Clears the value of `stopping`. Subsequent reads from it will return its default value.
+  package mutating func clearStopping() {_uniqueStorage()._stopping = nil}
+
+  /// Tests in a row in which no task's main metric gets better than ever before, after which training ends; 0 for never.
+  package var patience: UInt32 {
+    get {_storage._patience ?? 0}
+    set {_uniqueStorage()._patience = newValue}
+  }
+  /// Returns true if `patience` has been explicitly set.
+  package var hasPatience: Bool {_storage._patience != nil}
+  /// Clears the value of `patience`. Subsequent reads from it will return its default value.
+  package mutating func clearPatience() {_uniqueStorage()._patience = nil}
+
+  /// Keeps the weights of the best test: of each task in PREFIX_best_TASK.caffemodel, of all in PREFIX_best.caffemodel.
+  package var keepBest: Bool {
+    get {_storage._keepBest ?? false}
+    set {_uniqueStorage()._keepBest = newValue}
+  }
+  /// Returns true if `keepBest` has been explicitly set.
+  package var hasKeepBest: Bool {_storage._keepBest != nil}
+  /// Clears the value of `keepBest`. Subsequent reads from it will return its default value.
+  package mutating func clearKeepBest() {_uniqueStorage()._keepBest = nil}
+
+  /// The test net that all three look at.
+  package var validationNet: UInt32 {
+    get {_storage._validationNet ?? 0}
+    set {_uniqueStorage()._validationNet = newValue}
+  }
+  /// Returns true if `validationNet` has been explicitly set.
+  package var hasValidationNet: Bool {_storage._validationNet != nil}
+  /// Clears the value of `validationNet`. Subsequent reads from it will return its default value.
+  package mutating func clearValidationNet() {_uniqueStorage()._validationNet = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Weighting: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case fixed = 0
+    case schedule = 1
+    case uncertainty = 2
+    case dwa = 3
+    case rlw = 4
+    case gls = 5
+    case gradnorm = 6
+    case imtl = 7
+    case pcgrad = 8
+    case cagrad = 9
+    case mgda = 10
+    case nash = 11
+    case aligned = 12
+    case famo = 13
+    case stch = 14
+    case upgrad = 15
+
+    package init() {
+      self = .fixed
+    }
+
+  }
+
+  package nonisolated enum Place: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case parameters = 0
+    case representation = 1
+
+    package init() {
+      self = .parameters
+    }
+
+  }
+
+  package init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// One of the things that a net learns at the same time.
+package nonisolated struct TaskParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  package var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  package mutating func clearName() {self._name = nil}
+
+  /// Tops of the losses that together are the task's. Without any, the task of this name that is found in the net.
+  package var loss: [String] = []
+
+  /// Tops of metrics, besides those that are found.
+  package var metric: [String] = []
+
+  /// For the weighting SCHEDULE: the weights in the order of their iterations; 1 before the first.
+  package var schedule: [TaskWeight] = []
+
+  /// The output of the test net that tells how good the task is: its first metric if absent, or else its loss.
+  package var mainMetric: String {
+    get {_mainMetric ?? String()}
+    set {_mainMetric = newValue}
+  }
+  /// Returns true if `mainMetric` has been explicitly set.
+  package var hasMainMetric: Bool {self._mainMetric != nil}
+  /// Clears the value of `mainMetric`. Subsequent reads from it will return its default value.
+  package mutating func clearMainMetric() {self._mainMetric = nil}
+
+  /// If absent, so for losses and for metrics of a type that is named after errors.
+  package var lowerIsBetter: Bool {
+    get {_lowerIsBetter ?? false}
+    set {_lowerIsBetter = newValue}
+  }
+  /// Returns true if `lowerIsBetter` has been explicitly set.
+  package var hasLowerIsBetter: Bool {self._lowerIsBetter != nil}
+  /// Clears the value of `lowerIsBetter`. Subsequent reads from it will return its default value.
+  package mutating func clearLowerIsBetter() {self._lowerIsBetter = nil}
+
+  /// The threshold of `stopping` for this task; 0 for never.
+  package var stopThreshold: Float {
+    get {_stopThreshold ?? 0}
+    set {_stopThreshold = newValue}
+  }
+  /// Returns true if `stopThreshold` has been explicitly set.
+  package var hasStopThreshold: Bool {self._stopThreshold != nil}
+  /// Clears the value of `stopThreshold`. Subsequent reads from it will return its default value.
+  package mutating func clearStopThreshold() {self._stopThreshold = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _name: String? = nil
+  fileprivate var _mainMetric: String? = nil
+  fileprivate var _lowerIsBetter: Bool? = nil
+  fileprivate var _stopThreshold: Float? = nil
+}
+
+/// Task-wise early stopping after TCDCN: the larger the rule's value, the less a task's training loss still falls and the
+/// higher its validation loss is above its best.
+package nonisolated struct TaskStoppingParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// A task stops above this.
+  package var threshold: Float {
+    get {_threshold ?? 20}
+    set {_threshold = newValue}
+  }
+  /// Returns true if `threshold` has been explicitly set.
+  package var hasThreshold: Bool {self._threshold != nil}
+  /// Clears the value of `threshold`. Subsequent reads from it will return its default value.
+  package mutating func clearThreshold() {self._threshold = nil}
+
+  /// Training iterations that the rule looks at.
+  package var window: UInt32 {
+    get {_window ?? 50}
+    set {_window = newValue}
+  }
+  /// Returns true if `window` has been explicitly set.
+  package var hasWindow: Bool {self._window != nil}
+  /// Clears the value of `window`. Subsequent reads from it will return its default value.
+  package mutating func clearWindow() {self._window = nil}
+
+  /// Tests that the validation loss is the mean of.
+  package var smoothing: UInt32 {
+    get {_smoothing ?? 3}
+    set {_smoothing = newValue}
+  }
+  /// Returns true if `smoothing` has been explicitly set.
+  package var hasSmoothing: Bool {self._smoothing != nil}
+  /// Clears the value of `smoothing`. Subsequent reads from it will return its default value.
+  package mutating func clearSmoothing() {self._smoothing = nil}
+
+  /// Tests in a row at which the value must be above the threshold.
+  package var tests: UInt32 {
+    get {_tests ?? 2}
+    set {_tests = newValue}
+  }
+  /// Returns true if `tests` has been explicitly set.
+  package var hasTests: Bool {self._tests != nil}
+  /// Clears the value of `tests`. Subsequent reads from it will return its default value.
+  package mutating func clearTests() {self._tests = nil}
+
+  /// No task stops before this iteration.
+  package var minIter: UInt32 {
+    get {_minIter ?? 0}
+    set {_minIter = newValue}
+  }
+  /// Returns true if `minIter` has been explicitly set.
+  package var hasMinIter: Bool {self._minIter != nil}
+  /// Clears the value of `minIter`. Subsequent reads from it will return its default value.
+  package mutating func clearMinIter() {self._minIter = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _threshold: Float? = nil
+  fileprivate var _window: UInt32? = nil
+  fileprivate var _smoothing: UInt32? = nil
+  fileprivate var _tests: UInt32? = nil
+  fileprivate var _minIter: UInt32? = nil
+}
+
+/// From an iteration on.
+package nonisolated struct TaskWeight: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var iteration: UInt32 {
+    get {_iteration ?? 0}
+    set {_iteration = newValue}
+  }
+  /// Returns true if `iteration` has been explicitly set.
+  package var hasIteration: Bool {self._iteration != nil}
+  /// Clears the value of `iteration`. Subsequent reads from it will return its default value.
+  package mutating func clearIteration() {self._iteration = nil}
+
+  package var weight: Float {
+    get {_weight ?? 1}
+    set {_weight = newValue}
+  }
+  /// Returns true if `weight` has been explicitly set.
+  package var hasWeight: Bool {self._weight != nil}
+  /// Clears the value of `weight`. Subsequent reads from it will return its default value.
+  package mutating func clearWeight() {self._weight = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _iteration: UInt32? = nil
+  fileprivate var _weight: Float? = nil
 }
 
 /// What training resumes from, beside the weights.
@@ -2972,11 +3366,142 @@ package nonisolated struct LayerParameter: @unchecked Sendable {
     set {_uniqueStorage()._maxBottomCount = newValue}
   }
 
+  package var quadrupletLossParam: QuadrupletLossParameter {
+    get {_storage._quadrupletLossParam ?? QuadrupletLossParameter()}
+    set {_uniqueStorage()._quadrupletLossParam = newValue}
+  }
+  /// Returns true if `quadrupletLossParam` has been explicitly set.
+  package var hasQuadrupletLossParam: Bool {_storage._quadrupletLossParam != nil}
+  /// Clears the value of `quadrupletLossParam`. Subsequent reads from it will return its default value.
+  package mutating func clearQuadrupletLossParam() {_uniqueStorage()._quadrupletLossParam = nil}
+
+  package var verificationAccuracyParam: VerificationAccuracyParameter {
+    get {_storage._verificationAccuracyParam ?? VerificationAccuracyParameter()}
+    set {_uniqueStorage()._verificationAccuracyParam = newValue}
+  }
+  /// Returns true if `verificationAccuracyParam` has been explicitly set.
+  package var hasVerificationAccuracyParam: Bool {_storage._verificationAccuracyParam != nil}
+  /// Clears the value of `verificationAccuracyParam`. Subsequent reads from it will return its default value.
+  package mutating func clearVerificationAccuracyParam() {_uniqueStorage()._verificationAccuracyParam = nil}
+
+  package var retrievalAccuracyParam: RetrievalAccuracyParameter {
+    get {_storage._retrievalAccuracyParam ?? RetrievalAccuracyParameter()}
+    set {_uniqueStorage()._retrievalAccuracyParam = newValue}
+  }
+  /// Returns true if `retrievalAccuracyParam` has been explicitly set.
+  package var hasRetrievalAccuracyParam: Bool {_storage._retrievalAccuracyParam != nil}
+  /// Clears the value of `retrievalAccuracyParam`. Subsequent reads from it will return its default value.
+  package mutating func clearRetrievalAccuracyParam() {_uniqueStorage()._retrievalAccuracyParam = nil}
+
+  package var landmarkErrorParam: LandmarkErrorParameter {
+    get {_storage._landmarkErrorParam ?? LandmarkErrorParameter()}
+    set {_uniqueStorage()._landmarkErrorParam = newValue}
+  }
+  /// Returns true if `landmarkErrorParam` has been explicitly set.
+  package var hasLandmarkErrorParam: Bool {_storage._landmarkErrorParam != nil}
+  /// Clears the value of `landmarkErrorParam`. Subsequent reads from it will return its default value.
+  package mutating func clearLandmarkErrorParam() {_uniqueStorage()._landmarkErrorParam = nil}
+
+  package var attributeAccuracyParam: AttributeAccuracyParameter {
+    get {_storage._attributeAccuracyParam ?? AttributeAccuracyParameter()}
+    set {_uniqueStorage()._attributeAccuracyParam = newValue}
+  }
+  /// Returns true if `attributeAccuracyParam` has been explicitly set.
+  package var hasAttributeAccuracyParam: Bool {_storage._attributeAccuracyParam != nil}
+  /// Clears the value of `attributeAccuracyParam`. Subsequent reads from it will return its default value.
+  package mutating func clearAttributeAccuracyParam() {_uniqueStorage()._attributeAccuracyParam = nil}
+
+  package var layerNormParam: LayerNormParameter {
+    get {_storage._layerNormParam ?? LayerNormParameter()}
+    set {_uniqueStorage()._layerNormParam = newValue}
+  }
+  /// Returns true if `layerNormParam` has been explicitly set.
+  package var hasLayerNormParam: Bool {_storage._layerNormParam != nil}
+  /// Clears the value of `layerNormParam`. Subsequent reads from it will return its default value.
+  package mutating func clearLayerNormParam() {_uniqueStorage()._layerNormParam = nil}
+
+  package var proposalParam: ProposalParameter {
+    get {_storage._proposalParam ?? ProposalParameter()}
+    set {_uniqueStorage()._proposalParam = newValue}
+  }
+  /// Returns true if `proposalParam` has been explicitly set.
+  package var hasProposalParam: Bool {_storage._proposalParam != nil}
+  /// Clears the value of `proposalParam`. Subsequent reads from it will return its default value.
+  package mutating func clearProposalParam() {_uniqueStorage()._proposalParam = nil}
+
+  package var roiWarpingParam: ROIWarpingParameter {
+    get {_storage._roiWarpingParam ?? ROIWarpingParameter()}
+    set {_uniqueStorage()._roiWarpingParam = newValue}
+  }
+  /// Returns true if `roiWarpingParam` has been explicitly set.
+  package var hasRoiWarpingParam: Bool {_storage._roiWarpingParam != nil}
+  /// Clears the value of `roiWarpingParam`. Subsequent reads from it will return its default value.
+  package mutating func clearRoiWarpingParam() {_uniqueStorage()._roiWarpingParam = nil}
+
+  package var cosinAddMParam: CosinAddmParameter {
+    get {_storage._cosinAddMParam ?? CosinAddmParameter()}
+    set {_uniqueStorage()._cosinAddMParam = newValue}
+  }
+  /// Returns true if `cosinAddMParam` has been explicitly set.
+  package var hasCosinAddMParam: Bool {_storage._cosinAddMParam != nil}
+  /// Clears the value of `cosinAddMParam`. Subsequent reads from it will return its default value.
+  package mutating func clearCosinAddMParam() {_uniqueStorage()._cosinAddMParam = nil}
+
+  package var combinedMarginParam: CombinedMarginParameter {
+    get {_storage._combinedMarginParam ?? CombinedMarginParameter()}
+    set {_uniqueStorage()._combinedMarginParam = newValue}
+  }
+  /// Returns true if `combinedMarginParam` has been explicitly set.
+  package var hasCombinedMarginParam: Bool {_storage._combinedMarginParam != nil}
+  /// Clears the value of `combinedMarginParam`. Subsequent reads from it will return its default value.
+  package mutating func clearCombinedMarginParam() {_uniqueStorage()._combinedMarginParam = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct LandmarkErrorParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Errors are divided by the distance between two places of the face, each the mean of the points named, counted from
+  /// 0: the eyes' centres, or their outer corners.
+  package var leftEye: [UInt32] = []
+
+  package var rightEye: [UInt32] = []
+
+  /// A record fails whose error is larger than this share of the distance.
+  package var failure: Float {
+    get {_failure ?? 0.1}
+    set {_failure = newValue}
+  }
+  /// Returns true if `failure` has been explicitly set.
+  package var hasFailure: Bool {self._failure != nil}
+  /// Clears the value of `failure`. Subsequent reads from it will return its default value.
+  package mutating func clearFailure() {self._failure = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _failure: Float? = nil
+}
+
+package nonisolated struct AttributeAccuracyParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What the attributes are called, in the order of their labels.
+  package var name: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 /// What happens to an image between its record and the net: crop, mirror, (pixel - mean) * scale.
@@ -3404,6 +3929,17 @@ package nonisolated struct TransformationParameter: @unchecked Sendable {
     set {_uniqueStorage()._noiseParam = newValue}
   }
 
+  /// Of this project.
+  /// The labels are moved as `crop_size` and `mirror` of the same pictures' layer move the pictures.
+  package var points: PointsParameter {
+    get {_storage._points ?? PointsParameter()}
+    set {_uniqueStorage()._points = newValue}
+  }
+  /// Returns true if `points` has been explicitly set.
+  package var hasPoints: Bool {_storage._points != nil}
+  /// Clears the value of `points`. Subsequent reads from it will return its default value.
+  package mutating func clearPoints() {_uniqueStorage()._points = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   /// Of forks.
@@ -3432,6 +3968,91 @@ package nonisolated struct TransformationParameter: @unchecked Sendable {
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+/// How labels follow their pictures through a crop and a mirror.
+package nonisolated struct PointsParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The first 2 x count labels are points: x and y of each in turn, as shares of the picture's width and height.
+  package var count: UInt32 {
+    get {_count ?? 0}
+    set {_count = newValue}
+  }
+  /// Returns true if `count` has been explicitly set.
+  package var hasCount: Bool {self._count != nil}
+  /// Clears the value of `count`. Subsequent reads from it will return its default value.
+  package mutating func clearCount() {self._count = nil}
+
+  /// Points that a mirror exchanges, two and two, counted from 0: the left eye and the right eye.
+  package var swap: [UInt32] = []
+
+  /// Labels that a mirror exchanges, two and two, counted from 0 among all.
+  package var swapLabels: [UInt32] = []
+
+  /// Labels whose classes run from left to right, so that a mirror turns class c into classes - 1 - c.
+  package var turn: [TurnedLabel] = []
+
+  /// The size of the pictures before the crop; needed with a crop.
+  package var height: UInt32 {
+    get {_height ?? 0}
+    set {_height = newValue}
+  }
+  /// Returns true if `height` has been explicitly set.
+  package var hasHeight: Bool {self._height != nil}
+  /// Clears the value of `height`. Subsequent reads from it will return its default value.
+  package mutating func clearHeight() {self._height = nil}
+
+  package var width: UInt32 {
+    get {_width ?? 0}
+    set {_width = newValue}
+  }
+  /// Returns true if `width` has been explicitly set.
+  package var hasWidth: Bool {self._width != nil}
+  /// Clears the value of `width`. Subsequent reads from it will return its default value.
+  package mutating func clearWidth() {self._width = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _count: UInt32? = nil
+  fileprivate var _height: UInt32? = nil
+  fileprivate var _width: UInt32? = nil
+}
+
+package nonisolated struct TurnedLabel: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Counted from 0 among all labels.
+  package var label: UInt32 {
+    get {_label ?? 0}
+    set {_label = newValue}
+  }
+  /// Returns true if `label` has been explicitly set.
+  package var hasLabel: Bool {self._label != nil}
+  /// Clears the value of `label`. Subsequent reads from it will return its default value.
+  package mutating func clearLabel() {self._label = nil}
+
+  package var classes: UInt32 {
+    get {_classes ?? 0}
+    set {_classes = newValue}
+  }
+  /// Returns true if `classes` has been explicitly set.
+  package var hasClasses: Bool {self._classes != nil}
+  /// Clears the value of `classes`. Subsequent reads from it will return its default value.
+  package mutating func clearClasses() {self._classes = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _label: UInt32? = nil
+  fileprivate var _classes: UInt32? = nil
 }
 
 package nonisolated struct LossParameter: Sendable {
@@ -3975,6 +4596,16 @@ package nonisolated struct ContrastiveLossParameter: Sendable {
   /// Clears the value of `outputMatches`. Subsequent reads from it will return its default value.
   package mutating func clearOutputMatches() {self._outputMatches = nil}
 
+  /// With features and labels of one batch: take all its pairs, not records 2i and 2i + 1 alone.
+  package var allPairs: Bool {
+    get {_allPairs ?? false}
+    set {_allPairs = newValue}
+  }
+  /// Returns true if `allPairs` has been explicitly set.
+  package var hasAllPairs: Bool {self._allPairs != nil}
+  /// Clears the value of `allPairs`. Subsequent reads from it will return its default value.
+  package mutating func clearAllPairs() {self._allPairs = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -3982,6 +4613,7 @@ package nonisolated struct ContrastiveLossParameter: Sendable {
   fileprivate var _margin: Float? = nil
   fileprivate var _legacyVersion: Bool? = nil
   fileprivate var _outputMatches: Bool? = nil
+  fileprivate var _allPairs: Bool? = nil
 }
 
 /// Convolution, Deconvolution and Im2col. Padding, kernel, stride and dilation are given once for all axes, once for
@@ -4582,6 +5214,41 @@ package nonisolated struct DataParameter: @unchecked Sendable {
   /// Clears the value of `random`. Subsequent reads from it will return its default value.
   package mutating func clearRandom() {_uniqueStorage()._random = nil}
 
+  /// Further databases whose records come in one sequence with those of `source`, each going round on its own.
+  package var mixed: [MixedSource] {
+    get {_storage._mixed}
+    set {_uniqueStorage()._mixed = newValue}
+  }
+
+  package var mixing: DataParameter.Mixing {
+    get {_storage._mixing ?? .inProportion}
+    set {_uniqueStorage()._mixing = newValue}
+  }
+  /// Returns true if `mixing` has been explicitly set.
+  package var hasMixing: Bool {_storage._mixing != nil}
+  /// Clears the value of `mixing`. Subsequent reads from it will return its default value.
+  package mutating func clearMixing() {_uniqueStorage()._mixing = nil}
+
+  /// The share of `source`, with mixing: BY_WEIGHT.
+  package var sourceWeight: Float {
+    get {_storage._sourceWeight ?? 1}
+    set {_uniqueStorage()._sourceWeight = newValue}
+  }
+  /// Returns true if `sourceWeight` has been explicitly set.
+  package var hasSourceWeight: Bool {_storage._sourceWeight != nil}
+  /// Clears the value of `sourceWeight`. Subsequent reads from it will return its default value.
+  package mutating func clearSourceWeight() {_uniqueStorage()._sourceWeight = nil}
+
+  /// Draw the records of each batch by their identities.
+  package var sampler: SamplerParameter {
+    get {_storage._sampler ?? SamplerParameter()}
+    set {_uniqueStorage()._sampler = newValue}
+  }
+  /// Returns true if `sampler` has been explicitly set.
+  package var hasSampler: Bool {_storage._sampler != nil}
+  /// Clears the value of `sampler`. Subsequent reads from it will return its default value.
+  package mutating func clearSampler() {_uniqueStorage()._sampler = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated enum DB: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
@@ -4609,9 +5276,149 @@ package nonisolated struct DataParameter: @unchecked Sendable {
 
   }
 
+  package nonisolated enum Mixing: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+
+    /// By the numbers of records: each record once in a round over all. The way of TEST in any case.
+    case inProportion = 0
+
+    /// One record of each database after the other.
+    case inTurn = 1
+
+    /// By source_weight and the weights of the others.
+    case byWeight = 2
+
+    package init() {
+      self = .inProportion
+    }
+
+  }
+
   package init() {}
 
   fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+package nonisolated struct MixedSource: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The database's folder.
+  package var source: String {
+    get {_source ?? String()}
+    set {_source = newValue}
+  }
+  /// Returns true if `source` has been explicitly set.
+  package var hasSource: Bool {self._source != nil}
+  /// Clears the value of `source`. Subsequent reads from it will return its default value.
+  package mutating func clearSource() {self._source = nil}
+
+  /// Its share, with mixing: BY_WEIGHT.
+  package var weight: Float {
+    get {_weight ?? 1}
+    set {_weight = newValue}
+  }
+  /// Returns true if `weight` has been explicitly set.
+  package var hasWeight: Bool {self._weight != nil}
+  /// Clears the value of `weight`. Subsequent reads from it will return its default value.
+  package mutating func clearWeight() {self._weight = nil}
+
+  /// Where its label vectors begin in the top, which is as wide as all need; the other channels are NaN: not labelled.
+  package var channel: UInt32 {
+    get {_channel ?? 0}
+    set {_channel = newValue}
+  }
+  /// Returns true if `channel` has been explicitly set.
+  package var hasChannel: Bool {self._channel != nil}
+  /// Clears the value of `channel`. Subsequent reads from it will return its default value.
+  package mutating func clearChannel() {self._channel = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _source: String? = nil
+  fileprivate var _weight: Float? = nil
+  fileprivate var _channel: UInt32? = nil
+}
+
+/// How the records of a batch are drawn by their labels. Without positive_share a batch is `identities` groups of
+/// `records_per_identity` records; with it, records 2i and 2i + 1 are a pair.
+package nonisolated struct SamplerParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Different identities in a batch.
+  package var identities: UInt32 {
+    get {_identities ?? 0}
+    set {_identities = newValue}
+  }
+  /// Returns true if `identities` has been explicitly set.
+  package var hasIdentities: Bool {self._identities != nil}
+  /// Clears the value of `identities`. Subsequent reads from it will return its default value.
+  package mutating func clearIdentities() {self._identities = nil}
+
+  /// Records that follow each other with one identity.
+  package var recordsPerIdentity: UInt32 {
+    get {_recordsPerIdentity ?? 0}
+    set {_recordsPerIdentity = newValue}
+  }
+  /// Returns true if `recordsPerIdentity` has been explicitly set.
+  package var hasRecordsPerIdentity: Bool {self._recordsPerIdentity != nil}
+  /// Clears the value of `recordsPerIdentity`. Subsequent reads from it will return its default value.
+  package mutating func clearRecordsPerIdentity() {self._recordsPerIdentity = nil}
+
+  /// Share of the pairs whose two records have one identity.
+  package var positiveShare: Float {
+    get {_positiveShare ?? 0}
+    set {_positiveShare = newValue}
+  }
+  /// Returns true if `positiveShare` has been explicitly set.
+  package var hasPositiveShare: Bool {self._positiveShare != nil}
+  /// Clears the value of `positiveShare`. Subsequent reads from it will return its default value.
+  package mutating func clearPositiveShare() {self._positiveShare = nil}
+
+  /// The database whose labels tell the identities; the layer's own records do when it is not given.
+  package var labels: String {
+    get {_labels ?? String()}
+    set {_labels = newValue}
+  }
+  /// Returns true if `labels` has been explicitly set.
+  package var hasLabels: Bool {self._labels != nil}
+  /// Clears the value of `labels`. Subsequent reads from it will return its default value.
+  package mutating func clearLabels() {self._labels = nil}
+
+  /// Which number of a label vector is the identity.
+  package var labelIndex: UInt32 {
+    get {_labelIndex ?? 0}
+    set {_labelIndex = newValue}
+  }
+  /// Returns true if `labelIndex` has been explicitly set.
+  package var hasLabelIndex: Bool {self._labelIndex != nil}
+  /// Clears the value of `labelIndex`. Subsequent reads from it will return its default value.
+  package mutating func clearLabelIndex() {self._labelIndex = nil}
+
+  /// Records in a round of tests, each of which draws the same ones; as many as the database has when not given.
+  package var recordsPerRound: UInt32 {
+    get {_recordsPerRound ?? 0}
+    set {_recordsPerRound = newValue}
+  }
+  /// Returns true if `recordsPerRound` has been explicitly set.
+  package var hasRecordsPerRound: Bool {self._recordsPerRound != nil}
+  /// Clears the value of `recordsPerRound`. Subsequent reads from it will return its default value.
+  package mutating func clearRecordsPerRound() {self._recordsPerRound = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _identities: UInt32? = nil
+  fileprivate var _recordsPerIdentity: UInt32? = nil
+  fileprivate var _positiveShare: Float? = nil
+  fileprivate var _labels: String? = nil
+  fileprivate var _labelIndex: UInt32? = nil
+  fileprivate var _recordsPerRound: UInt32? = nil
 }
 
 package nonisolated struct DropoutParameter: Sendable {
@@ -5432,6 +6239,16 @@ package nonisolated struct ImageDataParameter: @unchecked Sendable {
   package var hasThreads: Bool {_storage._threads != nil}
   /// Clears the value of `threads`. Subsequent reads from it will return its default value.
   package mutating func clearThreads() {_uniqueStorage()._threads = nil}
+
+  /// Draw the images of each batch by their identities.
+  package var sampler: SamplerParameter {
+    get {_storage._sampler ?? SamplerParameter()}
+    set {_uniqueStorage()._sampler = newValue}
+  }
+  /// Returns true if `sampler` has been explicitly set.
+  package var hasSampler: Bool {_storage._sampler != nil}
+  /// Clears the value of `sampler`. Subsequent reads from it will return its default value.
+  package mutating func clearSampler() {_uniqueStorage()._sampler = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -16623,6 +17440,15 @@ package nonisolated struct SpatialTransformerParameter: Sendable {
   /// Clears the value of `transformType`. Subsequent reads from it will return its default value.
   package mutating func clearTransformType() {self._transformType = nil}
 
+  package var samplerType: String {
+    get {_samplerType ?? "bilinear"}
+    set {_samplerType = newValue}
+  }
+  /// Returns true if `samplerType` has been explicitly set.
+  package var hasSamplerType: Bool {self._samplerType != nil}
+  /// Clears the value of `samplerType`. Subsequent reads from it will return its default value.
+  package mutating func clearSamplerType() {self._samplerType = nil}
+
   package var outputH: Int32 {
     get {_outputH ?? 0}
     set {_outputH = newValue}
@@ -16641,13 +17467,324 @@ package nonisolated struct SpatialTransformerParameter: Sendable {
   /// Clears the value of `outputW`. Subsequent reads from it will return its default value.
   package mutating func clearOutputW() {self._outputW = nil}
 
+  /// Whether the planes take a gradient.
+  package var toComputeDU: Bool {
+    get {_toComputeDU ?? true}
+    set {_toComputeDU = newValue}
+  }
+  /// Returns true if `toComputeDU` has been explicitly set.
+  package var hasToComputeDU: Bool {self._toComputeDU != nil}
+  /// Clears the value of `toComputeDU`. Subsequent reads from it will return its default value.
+  package mutating func clearToComputeDU() {self._toComputeDU = nil}
+
+  package var theta11: Float {
+    get {_theta11 ?? 0}
+    set {_theta11 = newValue}
+  }
+  /// Returns true if `theta11` has been explicitly set.
+  package var hasTheta11: Bool {self._theta11 != nil}
+  /// Clears the value of `theta11`. Subsequent reads from it will return its default value.
+  package mutating func clearTheta11() {self._theta11 = nil}
+
+  package var theta12: Float {
+    get {_theta12 ?? 0}
+    set {_theta12 = newValue}
+  }
+  /// Returns true if `theta12` has been explicitly set.
+  package var hasTheta12: Bool {self._theta12 != nil}
+  /// Clears the value of `theta12`. Subsequent reads from it will return its default value.
+  package mutating func clearTheta12() {self._theta12 = nil}
+
+  package var theta13: Float {
+    get {_theta13 ?? 0}
+    set {_theta13 = newValue}
+  }
+  /// Returns true if `theta13` has been explicitly set.
+  package var hasTheta13: Bool {self._theta13 != nil}
+  /// Clears the value of `theta13`. Subsequent reads from it will return its default value.
+  package mutating func clearTheta13() {self._theta13 = nil}
+
+  package var theta21: Float {
+    get {_theta21 ?? 0}
+    set {_theta21 = newValue}
+  }
+  /// Returns true if `theta21` has been explicitly set.
+  package var hasTheta21: Bool {self._theta21 != nil}
+  /// Clears the value of `theta21`. Subsequent reads from it will return its default value.
+  package mutating func clearTheta21() {self._theta21 = nil}
+
+  package var theta22: Float {
+    get {_theta22 ?? 0}
+    set {_theta22 = newValue}
+  }
+  /// Returns true if `theta22` has been explicitly set.
+  package var hasTheta22: Bool {self._theta22 != nil}
+  /// Clears the value of `theta22`. Subsequent reads from it will return its default value.
+  package mutating func clearTheta22() {self._theta22 = nil}
+
+  package var theta23: Float {
+    get {_theta23 ?? 0}
+    set {_theta23 = newValue}
+  }
+  /// Returns true if `theta23` has been explicitly set.
+  package var hasTheta23: Bool {self._theta23 != nil}
+  /// Clears the value of `theta23`. Subsequent reads from it will return its default value.
+  package mutating func clearTheta23() {self._theta23 = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _transformType: String? = nil
+  fileprivate var _samplerType: String? = nil
   fileprivate var _outputH: Int32? = nil
   fileprivate var _outputW: Int32? = nil
+  fileprivate var _toComputeDU: Bool? = nil
+  fileprivate var _theta11: Float? = nil
+  fileprivate var _theta12: Float? = nil
+  fileprivate var _theta13: Float? = nil
+  fileprivate var _theta21: Float? = nil
+  fileprivate var _theta22: Float? = nil
+  fileprivate var _theta23: Float? = nil
+}
+
+/// Layers of type CosinAddm.
+package nonisolated struct CosinAddmParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The margin, an angle in radians.
+  package var m: Float {
+    get {_m ?? 0.5}
+    set {_m = newValue}
+  }
+  /// Returns true if `m` has been explicitly set.
+  package var hasM: Bool {self._m != nil}
+  /// Clears the value of `m`. Subsequent reads from it will return its default value.
+  package mutating func clearM() {self._m = nil}
+
+  /// The margin is added in testing too, whatever this says.
+  package var transformTest: Bool {
+    get {_transformTest ?? false}
+    set {_transformTest = newValue}
+  }
+  /// Returns true if `transformTest` has been explicitly set.
+  package var hasTransformTest: Bool {self._transformTest != nil}
+  /// Clears the value of `transformTest`. Subsequent reads from it will return its default value.
+  package mutating func clearTransformTest() {self._transformTest = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _m: Float? = nil
+  fileprivate var _transformTest: Bool? = nil
+}
+
+/// Layers of type CombinedMargin.
+package nonisolated struct CombinedMarginParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var m1: Float {
+    get {_m1 ?? 0}
+    set {_m1 = newValue}
+  }
+  /// Returns true if `m1` has been explicitly set.
+  package var hasM1: Bool {self._m1 != nil}
+  /// Clears the value of `m1`. Subsequent reads from it will return its default value.
+  package mutating func clearM1() {self._m1 = nil}
+
+  package var m2: Float {
+    get {_m2 ?? 0}
+    set {_m2 = newValue}
+  }
+  /// Returns true if `m2` has been explicitly set.
+  package var hasM2: Bool {self._m2 != nil}
+  /// Clears the value of `m2`. Subsequent reads from it will return its default value.
+  package mutating func clearM2() {self._m2 = nil}
+
+  package var m3: Float {
+    get {_m3 ?? 0}
+    set {_m3 = newValue}
+  }
+  /// Returns true if `m3` has been explicitly set.
+  package var hasM3: Bool {self._m3 != nil}
+  /// Clears the value of `m3`. Subsequent reads from it will return its default value.
+  package mutating func clearM3() {self._m3 = nil}
+
+  /// The margin is taken in testing too, whatever this says.
+  package var transformTest: Bool {
+    get {_transformTest ?? false}
+    set {_transformTest = newValue}
+  }
+  /// Returns true if `transformTest` has been explicitly set.
+  package var hasTransformTest: Bool {self._transformTest != nil}
+  /// Clears the value of `transformTest`. Subsequent reads from it will return its default value.
+  package mutating func clearTransformTest() {self._transformTest = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _m1: Float? = nil
+  fileprivate var _m2: Float? = nil
+  fileprivate var _m3: Float? = nil
+  fileprivate var _transformTest: Bool? = nil
+}
+
+/// Layers of type LayerNorm.
+package nonisolated struct LayerNormParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// Added to the variance.
+  package var epsilon: Float {
+    get {_epsilon ?? 1e-10}
+    set {_epsilon = newValue}
+  }
+  /// Returns true if `epsilon` has been explicitly set.
+  package var hasEpsilon: Bool {self._epsilon != nil}
+  /// Clears the value of `epsilon`. Subsequent reads from it will return its default value.
+  package mutating func clearEpsilon() {self._epsilon = nil}
+
+  /// Which code computes it.
+  package var enableCudaImpl: Bool {
+    get {_enableCudaImpl ?? false}
+    set {_enableCudaImpl = newValue}
+  }
+  /// Returns true if `enableCudaImpl` has been explicitly set.
+  package var hasEnableCudaImpl: Bool {self._enableCudaImpl != nil}
+  /// Clears the value of `enableCudaImpl`. Subsequent reads from it will return its default value.
+  package mutating func clearEnableCudaImpl() {self._enableCudaImpl = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _epsilon: Float? = nil
+  fileprivate var _enableCudaImpl: Bool? = nil
+}
+
+/// Layers of type Proposal.
+package nonisolated struct ProposalParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var featStride: UInt32 {
+    get {_featStride ?? 16}
+    set {_featStride = newValue}
+  }
+  /// Returns true if `featStride` has been explicitly set.
+  package var hasFeatStride: Bool {self._featStride != nil}
+  /// Clears the value of `featStride`. Subsequent reads from it will return its default value.
+  package mutating func clearFeatStride() {self._featStride = nil}
+
+  package var baseSize: UInt32 {
+    get {_baseSize ?? 16}
+    set {_baseSize = newValue}
+  }
+  /// Returns true if `baseSize` has been explicitly set.
+  package var hasBaseSize: Bool {self._baseSize != nil}
+  /// Clears the value of `baseSize`. Subsequent reads from it will return its default value.
+  package mutating func clearBaseSize() {self._baseSize = nil}
+
+  package var minSize: UInt32 {
+    get {_minSize ?? 16}
+    set {_minSize = newValue}
+  }
+  /// Returns true if `minSize` has been explicitly set.
+  package var hasMinSize: Bool {self._minSize != nil}
+  /// Clears the value of `minSize`. Subsequent reads from it will return its default value.
+  package mutating func clearMinSize() {self._minSize = nil}
+
+  package var ratio: [Float] = []
+
+  package var scale: [Float] = []
+
+  package var preNmsTopn: UInt32 {
+    get {_preNmsTopn ?? 6000}
+    set {_preNmsTopn = newValue}
+  }
+  /// Returns true if `preNmsTopn` has been explicitly set.
+  package var hasPreNmsTopn: Bool {self._preNmsTopn != nil}
+  /// Clears the value of `preNmsTopn`. Subsequent reads from it will return its default value.
+  package mutating func clearPreNmsTopn() {self._preNmsTopn = nil}
+
+  package var postNmsTopn: UInt32 {
+    get {_postNmsTopn ?? 300}
+    set {_postNmsTopn = newValue}
+  }
+  /// Returns true if `postNmsTopn` has been explicitly set.
+  package var hasPostNmsTopn: Bool {self._postNmsTopn != nil}
+  /// Clears the value of `postNmsTopn`. Subsequent reads from it will return its default value.
+  package mutating func clearPostNmsTopn() {self._postNmsTopn = nil}
+
+  package var nmsThresh: Float {
+    get {_nmsThresh ?? 0.7}
+    set {_nmsThresh = newValue}
+  }
+  /// Returns true if `nmsThresh` has been explicitly set.
+  package var hasNmsThresh: Bool {self._nmsThresh != nil}
+  /// Clears the value of `nmsThresh`. Subsequent reads from it will return its default value.
+  package mutating func clearNmsThresh() {self._nmsThresh = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _featStride: UInt32? = nil
+  fileprivate var _baseSize: UInt32? = nil
+  fileprivate var _minSize: UInt32? = nil
+  fileprivate var _preNmsTopn: UInt32? = nil
+  fileprivate var _postNmsTopn: UInt32? = nil
+  fileprivate var _nmsThresh: Float? = nil
+}
+
+/// Layers of type ROIWarping.
+package nonisolated struct ROIWarpingParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var pooledH: UInt32 {
+    get {_pooledH ?? 0}
+    set {_pooledH = newValue}
+  }
+  /// Returns true if `pooledH` has been explicitly set.
+  package var hasPooledH: Bool {self._pooledH != nil}
+  /// Clears the value of `pooledH`. Subsequent reads from it will return its default value.
+  package mutating func clearPooledH() {self._pooledH = nil}
+
+  package var pooledW: UInt32 {
+    get {_pooledW ?? 0}
+    set {_pooledW = newValue}
+  }
+  /// Returns true if `pooledW` has been explicitly set.
+  package var hasPooledW: Bool {self._pooledW != nil}
+  /// Clears the value of `pooledW`. Subsequent reads from it will return its default value.
+  package mutating func clearPooledW() {self._pooledW = nil}
+
+  package var spatialScale: Float {
+    get {_spatialScale ?? 1}
+    set {_spatialScale = newValue}
+  }
+  /// Returns true if `spatialScale` has been explicitly set.
+  package var hasSpatialScale: Bool {self._spatialScale != nil}
+  /// Clears the value of `spatialScale`. Subsequent reads from it will return its default value.
+  package mutating func clearSpatialScale() {self._spatialScale = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _pooledH: UInt32? = nil
+  fileprivate var _pooledW: UInt32? = nil
+  fileprivate var _spatialScale: Float? = nil
 }
 
 /// Layers of type Tiling.
@@ -16733,7 +17870,66 @@ package nonisolated struct TripletLossParameter: Sendable {
   /// Clears the value of `pregenLabelStart`. Subsequent reads from it will return its default value.
   package mutating func clearPregenLabelStart() {self._pregenLabelStart = nil}
 
+  package var mining: TripletLossParameter.Mining {
+    get {_mining ?? .given}
+    set {_mining = newValue}
+  }
+  /// Returns true if `mining` has been explicitly set.
+  package var hasMining: Bool {self._mining != nil}
+  /// Clears the value of `mining`. Subsequent reads from it will return its default value.
+  package mutating func clearMining() {self._mining = nil}
+
+  package var distance: TripletLossParameter.Distance {
+    get {_distance ?? .squared}
+    set {_distance = newValue}
+  }
+  /// Returns true if `distance` has been explicitly set.
+  package var hasDistance: Bool {self._distance != nil}
+  /// Clears the value of `distance`. Subsequent reads from it will return its default value.
+  package mutating func clearDistance() {self._distance = nil}
+
+  /// Divide by all triplets that were looked at, not by those that cost something.
+  package var averageOverAll: Bool {
+    get {_averageOverAll ?? false}
+    set {_averageOverAll = newValue}
+  }
+  /// Returns true if `averageOverAll` has been explicitly set.
+  package var hasAverageOverAll: Bool {self._averageOverAll != nil}
+  /// Clears the value of `averageOverAll`. Subsequent reads from it will return its default value.
+  package mutating func clearAverageOverAll() {self._averageOverAll = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  /// Which triplets of a batch count.
+  package nonisolated enum Mining: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+
+    /// The bottoms are the triplets.
+    case given = 0
+
+    /// All that cost something.
+    case batchAll = 1
+
+    /// For each anchor the farthest positive and the nearest negative.
+    case batchHard = 2
+
+    /// For each anchor and positive the nearest negative that is farther than the positive.
+    case semiHard = 3
+
+    package init() {
+      self = .given
+    }
+
+  }
+
+  package nonisolated enum Distance: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case squared = 0
+    case euclidean = 1
+
+    package init() {
+      self = .squared
+    }
+
+  }
 
   package init() {}
 
@@ -16743,6 +17939,121 @@ package nonisolated struct TripletLossParameter: Sendable {
   fileprivate var _eps: Float? = nil
   fileprivate var _alpha: UInt32? = nil
   fileprivate var _pregenLabelStart: UInt32? = nil
+  fileprivate var _mining: TripletLossParameter.Mining? = nil
+  fileprivate var _distance: TripletLossParameter.Distance? = nil
+  fileprivate var _averageOverAll: Bool? = nil
+}
+
+/// Layers of type QuadrupletLoss.
+package nonisolated struct QuadrupletLossParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// For each level of labels, the finest first: by how much records that share no label below the next level should be
+  /// farther than records that share this one.
+  package var margin: [Float] = []
+
+  /// Divide by all triplets that were looked at, not by those that cost something.
+  package var averageOverAll: Bool {
+    get {_averageOverAll ?? false}
+    set {_averageOverAll = newValue}
+  }
+  /// Returns true if `averageOverAll` has been explicitly set.
+  package var hasAverageOverAll: Bool {self._averageOverAll != nil}
+  /// Clears the value of `averageOverAll`. Subsequent reads from it will return its default value.
+  package mutating func clearAverageOverAll() {self._averageOverAll = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _averageOverAll: Bool? = nil
+}
+
+/// Layers of type VerificationAccuracy.
+package nonisolated struct VerificationAccuracyParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var distance: VerificationAccuracyParameter.Distance {
+    get {_distance ?? .euclidean}
+    set {_distance = newValue}
+  }
+  /// Returns true if `distance` has been explicitly set.
+  package var hasDistance: Bool {self._distance != nil}
+  /// Clears the value of `distance`. Subsequent reads from it will return its default value.
+  package mutating func clearDistance() {self._distance = nil}
+
+  /// Parts of the pairs, in their order. Each is judged by the threshold that is best for the others.
+  package var folds: UInt32 {
+    get {_folds ?? 10}
+    set {_folds = newValue}
+  }
+  /// Returns true if `folds` has been explicitly set.
+  package var hasFolds: Bool {self._folds != nil}
+  /// Clears the value of `folds`. Subsequent reads from it will return its default value.
+  package mutating func clearFolds() {self._folds = nil}
+
+  /// Shares of unlike pairs that may be taken for alike ones; a top for each tells the share of alike pairs found.
+  package var falseAcceptRate: [Float] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Distance: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case euclidean = 0
+
+    /// 1 - the cosine.
+    case cosine = 1
+
+    package init() {
+      self = .euclidean
+    }
+
+  }
+
+  package init() {}
+
+  fileprivate var _distance: VerificationAccuracyParameter.Distance? = nil
+  fileprivate var _folds: UInt32? = nil
+}
+
+/// Layers of type RetrievalAccuracy.
+package nonisolated struct RetrievalAccuracyParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var distance: RetrievalAccuracyParameter.Distance {
+    get {_distance ?? .euclidean}
+    set {_distance = newValue}
+  }
+  /// Returns true if `distance` has been explicitly set.
+  package var hasDistance: Bool {self._distance != nil}
+  /// Clears the value of `distance`. Subsequent reads from it will return its default value.
+  package mutating func clearDistance() {self._distance = nil}
+
+  /// How many neighbours are looked at; a top for each. 1 when none is given.
+  package var recallAt: [UInt32] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Distance: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+    case euclidean = 0
+
+    /// 1 - the cosine.
+    case cosine = 1
+
+    package init() {
+      self = .euclidean
+    }
+
+  }
+
+  package init() {}
+
+  fileprivate var _distance: RetrievalAccuracyParameter.Distance? = nil
 }
 
 /// Layers of type CenterCosLoss.
@@ -17562,6 +18873,16 @@ package nonisolated struct LocalParameter: @unchecked Sendable {
   package var hasBiasFiller: Bool {_storage._biasFiller != nil}
   /// Clears the value of `biasFiller`. Subsequent reads from it will return its default value.
   package mutating func clearBiasFiller() {_uniqueStorage()._biasFiller = nil}
+
+  /// Places that share weights: squares of this side, as in DeepID2's third layer.
+  package var shareRegion: UInt32 {
+    get {_storage._shareRegion ?? 1}
+    set {_uniqueStorage()._shareRegion = newValue}
+  }
+  /// Returns true if `shareRegion` has been explicitly set.
+  package var hasShareRegion: Bool {_storage._shareRegion != nil}
+  /// Clears the value of `shareRegion`. Subsequent reads from it will return its default value.
+  package mutating func clearShareRegion() {_uniqueStorage()._shareRegion = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -18856,6 +20177,156 @@ package nonisolated struct MaxBottomCount: Sendable {
   fileprivate var _count: Int32? = nil
 }
 
+/// What `mtl experiment` runs: the net of a solver with several ways of training it, and a net for each of its tasks
+/// alone, with several seeds each. Of this project.
+package nonisolated struct ExperimentParameter: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  package var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  package mutating func clearName() {self._name = nil}
+
+  /// The solver file: tried from the working directory, then beside this file.
+  package var solver: String {
+    get {_solver ?? String()}
+    set {_solver = newValue}
+  }
+  /// Returns true if `solver` has been explicitly set.
+  package var hasSolver: Bool {self._solver != nil}
+  /// Clears the value of `solver`. Subsequent reads from it will return its default value.
+  package mutating func clearSolver() {self._solver = nil}
+
+  /// The folder that the runs are kept in, from the working directory. The name of this file without its ending if absent.
+  package var output: String {
+    get {_output ?? String()}
+    set {_output = newValue}
+  }
+  /// Returns true if `output` has been explicitly set.
+  package var hasOutput: Bool {self._output != nil}
+  /// Clears the value of `output`. Subsequent reads from it will return its default value.
+  package mutating func clearOutput() {self._output = nil}
+
+  /// Each takes the place of random_seed.
+  package var seed: [Int64] = []
+
+  /// The test net whose metrics choose the iteration of a run and the best variant, and the one whose metrics are told.
+  package var validationNet: UInt32 {
+    get {_validationNet ?? 0}
+    set {_validationNet = newValue}
+  }
+  /// Returns true if `validationNet` has been explicitly set.
+  package var hasValidationNet: Bool {self._validationNet != nil}
+  /// Clears the value of `validationNet`. Subsequent reads from it will return its default value.
+  package mutating func clearValidationNet() {self._validationNet = nil}
+
+  package var reportNet: UInt32 {
+    get {_reportNet ?? 0}
+    set {_reportNet = newValue}
+  }
+  /// Returns true if `reportNet` has been explicitly set.
+  package var hasReportNet: Bool {self._reportNet != nil}
+  /// Clears the value of `reportNet`. Subsequent reads from it will return its default value.
+  package mutating func clearReportNet() {self._reportNet = nil}
+
+  package var variant: [ExperimentVariant] = []
+
+  package var task: [ExperimentTask] = []
+
+  /// Data or sizes that all of the above is done with. One, the solver as it is, if absent.
+  package var setting: [ExperimentVariant] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _name: String? = nil
+  fileprivate var _solver: String? = nil
+  fileprivate var _output: String? = nil
+  fileprivate var _validationNet: UInt32? = nil
+  fileprivate var _reportNet: UInt32? = nil
+}
+
+/// A change of the solver: fields that are given here take the place of its own; repeated ones are added.
+package nonisolated struct ExperimentVariant: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  package var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  package mutating func clearName() {self._name = nil}
+
+  package var solver: SolverParameter {
+    get {_solver ?? SolverParameter()}
+    set {_solver = newValue}
+  }
+  /// Returns true if `solver` has been explicitly set.
+  package var hasSolver: Bool {self._solver != nil}
+  /// Clears the value of `solver`. Subsequent reads from it will return its default value.
+  package mutating func clearSolver() {self._solver = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _name: String? = nil
+  fileprivate var _solver: SolverParameter? = nil
+}
+
+/// Which output of the test nets tells how good a task is, in the place of what the solver's multi_task says.
+package nonisolated struct ExperimentTask: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var name: String {
+    get {_name ?? String()}
+    set {_name = newValue}
+  }
+  /// Returns true if `name` has been explicitly set.
+  package var hasName: Bool {self._name != nil}
+  /// Clears the value of `name`. Subsequent reads from it will return its default value.
+  package mutating func clearName() {self._name = nil}
+
+  package var metric: String {
+    get {_metric ?? String()}
+    set {_metric = newValue}
+  }
+  /// Returns true if `metric` has been explicitly set.
+  package var hasMetric: Bool {self._metric != nil}
+  /// Clears the value of `metric`. Subsequent reads from it will return its default value.
+  package mutating func clearMetric() {self._metric = nil}
+
+  package var lowerIsBetter: Bool {
+    get {_lowerIsBetter ?? false}
+    set {_lowerIsBetter = newValue}
+  }
+  /// Returns true if `lowerIsBetter` has been explicitly set.
+  package var hasLowerIsBetter: Bool {self._lowerIsBetter != nil}
+  /// Clears the value of `lowerIsBetter`. Subsequent reads from it will return its default value.
+  package mutating func clearLowerIsBetter() {self._lowerIsBetter = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _name: String? = nil
+  fileprivate var _metric: String? = nil
+  fileprivate var _lowerIsBetter: Bool? = nil
+}
+
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
 
 fileprivate nonisolated let _protobuf_package = "caffe"
@@ -19151,7 +20622,7 @@ nonisolated extension FillerParameter.VarianceNorm: SwiftProtobuf._ProtoNameProv
 
 nonisolated extension NetParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NetParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}layers\0\u{1}input\0\u{3}input_dim\0\u{3}force_backward\0\u{1}state\0\u{3}debug_info\0\u{3}input_shape\0\u{2}\\\u{1}layer\0\u{2}lZ\u{2}richness\0\u{3}default_backward_type\0\u{3}default_forward_type\0\u{3}default_backward_math\0\u{3}default_forward_math\0\u{3}global_grad_scale\0\u{3}bn_stats_batch_size\0\u{3}eltwise_mem_sharing\0\u{3}global_grad_scale_adaptive\0\u{1}engine\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}layers\0\u{1}input\0\u{3}input_dim\0\u{3}force_backward\0\u{1}state\0\u{3}debug_info\0\u{3}input_shape\0\u{2}\\\u{1}layer\0\u{2}lZ\u{2}richness\0\u{3}default_backward_type\0\u{3}default_forward_type\0\u{3}default_backward_math\0\u{3}default_forward_math\0\u{3}global_grad_scale\0\u{3}bn_stats_batch_size\0\u{3}eltwise_mem_sharing\0\u{3}global_grad_scale_adaptive\0\u{1}engine\0\u{2}\u{19}task\0")
 
   fileprivate class _StorageClass {
     var _name: String? = nil
@@ -19173,6 +20644,7 @@ nonisolated extension NetParameter: SwiftProtobuf.Message, SwiftProtobuf._Messag
     var _eltwiseMemSharing: Bool? = nil
     var _globalGradScaleAdaptive: Bool? = nil
     var _engine: String? = nil
+    var _task: [TaskParameter] = []
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -19202,6 +20674,7 @@ nonisolated extension NetParameter: SwiftProtobuf.Message, SwiftProtobuf._Messag
       _eltwiseMemSharing = source._eltwiseMemSharing
       _globalGradScaleAdaptive = source._globalGradScaleAdaptive
       _engine = source._engine
+      _task = source._task
     }
   }
 
@@ -19246,6 +20719,7 @@ nonisolated extension NetParameter: SwiftProtobuf.Message, SwiftProtobuf._Messag
         case 10007: try { try decoder.decodeSingularBoolField(value: &_storage._eltwiseMemSharing) }()
         case 10008: try { try decoder.decodeSingularBoolField(value: &_storage._globalGradScaleAdaptive) }()
         case 10009: try { try decoder.decodeSingularStringField(value: &_storage._engine) }()
+        case 10034: try { try decoder.decodeRepeatedMessageField(value: &_storage._task) }()
         default: break
         }
       }
@@ -19315,6 +20789,9 @@ nonisolated extension NetParameter: SwiftProtobuf.Message, SwiftProtobuf._Messag
       try { if let v = _storage._engine {
         try visitor.visitSingularStringField(value: v, fieldNumber: 10009)
       } }()
+      if !_storage._task.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._task, fieldNumber: 10034)
+      }
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -19343,6 +20820,7 @@ nonisolated extension NetParameter: SwiftProtobuf.Message, SwiftProtobuf._Messag
         if _storage._eltwiseMemSharing != rhs_storage._eltwiseMemSharing {return false}
         if _storage._globalGradScaleAdaptive != rhs_storage._globalGradScaleAdaptive {return false}
         if _storage._engine != rhs_storage._engine {return false}
+        if _storage._task != rhs_storage._task {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -19354,7 +20832,7 @@ nonisolated extension NetParameter: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension SolverParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SolverParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}train_net\0\u{3}test_net\0\u{3}test_iter\0\u{3}test_interval\0\u{3}base_lr\0\u{1}display\0\u{3}max_iter\0\u{3}lr_policy\0\u{1}gamma\0\u{1}power\0\u{1}momentum\0\u{3}weight_decay\0\u{1}stepsize\0\u{1}snapshot\0\u{3}snapshot_prefix\0\u{3}snapshot_diff\0\u{3}solver_mode\0\u{3}device_id\0\u{3}test_compute_loss\0\u{3}random_seed\0\u{3}train_net_param\0\u{3}test_net_param\0\u{3}debug_info\0\u{1}net\0\u{3}net_param\0\u{3}train_state\0\u{3}test_state\0\u{3}snapshot_after_train\0\u{3}regularization_type\0\u{3}solver_type\0\u{1}delta\0\u{3}test_initialization\0\u{3}average_loss\0\u{1}stepvalue\0\u{3}clip_gradients\0\u{3}iter_size\0\u{3}snapshot_format\0\u{3}rms_decay\0\u{1}momentum2\0\u{1}type\0\u{3}layer_wise_reduce\0\u{1}weights\0\u{4}f[\u{2}eval_type\0\u{3}ap_version\0\u{3}warmup_iter\0\u{3}warmup_start_lr\0\u{3}show_per_class_result\0\u{1}larc\0\u{3}larc_eta\0\u{3}larc_policy\0\u{1}stageiter\0\u{1}stagelr\0\u{3}snapshot_include_state\0\u{3}snapshot_include_weights\0\u{3}debug_display\0\u{3}local_gw_ratio\0\u{3}local_lr_auto\0\u{3}accuracy_average_window\0\u{3}adamw_decay\0\u{3}min_lr\0\u{1}richness\0\u{3}solver_data_type\0\u{3}rampup_interval\0\u{3}rampup_lr\0\u{3}update_interval\0\u{3}enable_clip_gradient_status\0\u{3}test_and_snapshot_last_epochs\0\u{3}test_offset\0\u{3}larc_turbo\0\u{3}max_momentum\0\u{3}momentum_policy\0\u{3}momentum_power\0\u{3}output_average_results\0\u{1}stepearly\0\u{3}vstep_lr\0\u{3}vstep_size\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}train_net\0\u{3}test_net\0\u{3}test_iter\0\u{3}test_interval\0\u{3}base_lr\0\u{1}display\0\u{3}max_iter\0\u{3}lr_policy\0\u{1}gamma\0\u{1}power\0\u{1}momentum\0\u{3}weight_decay\0\u{1}stepsize\0\u{1}snapshot\0\u{3}snapshot_prefix\0\u{3}snapshot_diff\0\u{3}solver_mode\0\u{3}device_id\0\u{3}test_compute_loss\0\u{3}random_seed\0\u{3}train_net_param\0\u{3}test_net_param\0\u{3}debug_info\0\u{1}net\0\u{3}net_param\0\u{3}train_state\0\u{3}test_state\0\u{3}snapshot_after_train\0\u{3}regularization_type\0\u{3}solver_type\0\u{1}delta\0\u{3}test_initialization\0\u{3}average_loss\0\u{1}stepvalue\0\u{3}clip_gradients\0\u{3}iter_size\0\u{3}snapshot_format\0\u{3}rms_decay\0\u{1}momentum2\0\u{1}type\0\u{3}layer_wise_reduce\0\u{1}weights\0\u{4}f[\u{2}eval_type\0\u{3}ap_version\0\u{3}warmup_iter\0\u{3}warmup_start_lr\0\u{3}show_per_class_result\0\u{1}larc\0\u{3}larc_eta\0\u{3}larc_policy\0\u{1}stageiter\0\u{1}stagelr\0\u{3}snapshot_include_state\0\u{3}snapshot_include_weights\0\u{3}debug_display\0\u{3}local_gw_ratio\0\u{3}local_lr_auto\0\u{3}accuracy_average_window\0\u{3}adamw_decay\0\u{3}min_lr\0\u{1}richness\0\u{3}solver_data_type\0\u{3}rampup_interval\0\u{3}rampup_lr\0\u{3}update_interval\0\u{3}enable_clip_gradient_status\0\u{3}test_and_snapshot_last_epochs\0\u{3}test_offset\0\u{3}larc_turbo\0\u{3}max_momentum\0\u{3}momentum_policy\0\u{3}momentum_power\0\u{3}output_average_results\0\u{1}stepearly\0\u{3}vstep_lr\0\u{3}vstep_size\0\u{3}multi_task\0")
 
   fileprivate class _StorageClass {
     var _trainNet: String? = nil
@@ -19433,6 +20911,7 @@ nonisolated extension SolverParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
     var _stepearly: UInt32? = nil
     var _vstepLr: [Float] = []
     var _vstepSize: [Int32] = []
+    var _multiTask: MultiTaskParameter? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -19519,6 +20998,7 @@ nonisolated extension SolverParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
       _stepearly = source._stepearly
       _vstepLr = source._vstepLr
       _vstepSize = source._vstepSize
+      _multiTask = source._multiTask
     }
   }
 
@@ -19622,6 +21102,7 @@ nonisolated extension SolverParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
         case 10031: try { try decoder.decodeSingularUInt32Field(value: &_storage._stepearly) }()
         case 10032: try { try decoder.decodeRepeatedFloatField(value: &_storage._vstepLr) }()
         case 10033: try { try decoder.decodeRepeatedInt32Field(value: &_storage._vstepSize) }()
+        case 10034: try { try decoder.decodeSingularMessageField(value: &_storage._multiTask) }()
         default: break
         }
       }
@@ -19862,6 +21343,9 @@ nonisolated extension SolverParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
       if !_storage._vstepSize.isEmpty {
         try visitor.visitRepeatedInt32Field(value: _storage._vstepSize, fieldNumber: 10033)
       }
+      try { if let v = _storage._multiTask {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10034)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -19947,6 +21431,7 @@ nonisolated extension SolverParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
         if _storage._stepearly != rhs_storage._stepearly {return false}
         if _storage._vstepLr != rhs_storage._vstepLr {return false}
         if _storage._vstepSize != rhs_storage._vstepSize {return false}
+        if _storage._multiTask != rhs_storage._multiTask {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -19966,6 +21451,353 @@ nonisolated extension SolverParameter.SolverMode: SwiftProtobuf._ProtoNameProvid
 
 nonisolated extension SolverParameter.SolverType: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SGD\0\u{1}NESTEROV\0\u{1}ADAGRAD\0\u{1}RMSPROP\0\u{1}ADADELTA\0\u{1}ADAM\0")
+}
+
+nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MultiTaskParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}weighting\0\u{1}at\0\u{3}conflict_interval\0\u{3}weighting_lr\0\u{1}temperature\0\u{3}average_iter\0\u{1}asymmetry\0\u{3}conflict_radius\0\u{3}weighting_decay\0\u{1}smoothness\0\u{3}scale_iter\0\u{3}solve_interval\0\u{2}\u{11}stopping\0\u{1}patience\0\u{3}keep_best\0\u{3}validation_net\0")
+
+  fileprivate class _StorageClass {
+    var _task: [TaskParameter] = []
+    var _weighting: MultiTaskParameter.Weighting? = nil
+    var _at: MultiTaskParameter.Place? = nil
+    var _conflictInterval: UInt32? = nil
+    var _weightingLr: Float? = nil
+    var _temperature: Float? = nil
+    var _averageIter: UInt32? = nil
+    var _asymmetry: Float? = nil
+    var _conflictRadius: Float? = nil
+    var _weightingDecay: Float? = nil
+    var _smoothness: Float? = nil
+    var _scaleIter: UInt32? = nil
+    var _solveInterval: UInt32? = nil
+    var _stopping: TaskStoppingParameter? = nil
+    var _patience: UInt32? = nil
+    var _keepBest: Bool? = nil
+    var _validationNet: UInt32? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _task = source._task
+      _weighting = source._weighting
+      _at = source._at
+      _conflictInterval = source._conflictInterval
+      _weightingLr = source._weightingLr
+      _temperature = source._temperature
+      _averageIter = source._averageIter
+      _asymmetry = source._asymmetry
+      _conflictRadius = source._conflictRadius
+      _weightingDecay = source._weightingDecay
+      _smoothness = source._smoothness
+      _scaleIter = source._scaleIter
+      _solveInterval = source._solveInterval
+      _stopping = source._stopping
+      _patience = source._patience
+      _keepBest = source._keepBest
+      _validationNet = source._validationNet
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeRepeatedMessageField(value: &_storage._task) }()
+        case 2: try { try decoder.decodeSingularEnumField(value: &_storage._weighting) }()
+        case 3: try { try decoder.decodeSingularEnumField(value: &_storage._at) }()
+        case 4: try { try decoder.decodeSingularUInt32Field(value: &_storage._conflictInterval) }()
+        case 5: try { try decoder.decodeSingularFloatField(value: &_storage._weightingLr) }()
+        case 6: try { try decoder.decodeSingularFloatField(value: &_storage._temperature) }()
+        case 7: try { try decoder.decodeSingularUInt32Field(value: &_storage._averageIter) }()
+        case 8: try { try decoder.decodeSingularFloatField(value: &_storage._asymmetry) }()
+        case 9: try { try decoder.decodeSingularFloatField(value: &_storage._conflictRadius) }()
+        case 10: try { try decoder.decodeSingularFloatField(value: &_storage._weightingDecay) }()
+        case 11: try { try decoder.decodeSingularFloatField(value: &_storage._smoothness) }()
+        case 12: try { try decoder.decodeSingularUInt32Field(value: &_storage._scaleIter) }()
+        case 13: try { try decoder.decodeSingularUInt32Field(value: &_storage._solveInterval) }()
+        case 30: try { try decoder.decodeSingularMessageField(value: &_storage._stopping) }()
+        case 31: try { try decoder.decodeSingularUInt32Field(value: &_storage._patience) }()
+        case 32: try { try decoder.decodeSingularBoolField(value: &_storage._keepBest) }()
+        case 33: try { try decoder.decodeSingularUInt32Field(value: &_storage._validationNet) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._task.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._task, fieldNumber: 1)
+      }
+      try { if let v = _storage._weighting {
+        try visitor.visitSingularEnumField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._at {
+        try visitor.visitSingularEnumField(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._conflictInterval {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+      } }()
+      try { if let v = _storage._weightingLr {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 5)
+      } }()
+      try { if let v = _storage._temperature {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 6)
+      } }()
+      try { if let v = _storage._averageIter {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+      } }()
+      try { if let v = _storage._asymmetry {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 8)
+      } }()
+      try { if let v = _storage._conflictRadius {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 9)
+      } }()
+      try { if let v = _storage._weightingDecay {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 10)
+      } }()
+      try { if let v = _storage._smoothness {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 11)
+      } }()
+      try { if let v = _storage._scaleIter {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 12)
+      } }()
+      try { if let v = _storage._solveInterval {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 13)
+      } }()
+      try { if let v = _storage._stopping {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 30)
+      } }()
+      try { if let v = _storage._patience {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 31)
+      } }()
+      try { if let v = _storage._keepBest {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 32)
+      } }()
+      try { if let v = _storage._validationNet {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 33)
+      } }()
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: MultiTaskParameter, rhs: MultiTaskParameter) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._task != rhs_storage._task {return false}
+        if _storage._weighting != rhs_storage._weighting {return false}
+        if _storage._at != rhs_storage._at {return false}
+        if _storage._conflictInterval != rhs_storage._conflictInterval {return false}
+        if _storage._weightingLr != rhs_storage._weightingLr {return false}
+        if _storage._temperature != rhs_storage._temperature {return false}
+        if _storage._averageIter != rhs_storage._averageIter {return false}
+        if _storage._asymmetry != rhs_storage._asymmetry {return false}
+        if _storage._conflictRadius != rhs_storage._conflictRadius {return false}
+        if _storage._weightingDecay != rhs_storage._weightingDecay {return false}
+        if _storage._smoothness != rhs_storage._smoothness {return false}
+        if _storage._scaleIter != rhs_storage._scaleIter {return false}
+        if _storage._solveInterval != rhs_storage._solveInterval {return false}
+        if _storage._stopping != rhs_storage._stopping {return false}
+        if _storage._patience != rhs_storage._patience {return false}
+        if _storage._keepBest != rhs_storage._keepBest {return false}
+        if _storage._validationNet != rhs_storage._validationNet {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension MultiTaskParameter.Weighting: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0FIXED\0\u{1}SCHEDULE\0\u{1}UNCERTAINTY\0\u{1}DWA\0\u{1}RLW\0\u{1}GLS\0\u{1}GRADNORM\0\u{1}IMTL\0\u{1}PCGRAD\0\u{1}CAGRAD\0\u{1}MGDA\0\u{1}NASH\0\u{1}ALIGNED\0\u{1}FAMO\0\u{1}STCH\0\u{1}UPGRAD\0")
+}
+
+nonisolated extension MultiTaskParameter.Place: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0PARAMETERS\0\u{1}REPRESENTATION\0")
+}
+
+nonisolated extension TaskParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TaskParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}loss\0\u{1}metric\0\u{1}schedule\0\u{4}\u{10}main_metric\0\u{3}lower_is_better\0\u{3}stop_threshold\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 2: try { try decoder.decodeRepeatedStringField(value: &self.loss) }()
+      case 3: try { try decoder.decodeRepeatedStringField(value: &self.metric) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.schedule) }()
+      case 20: try { try decoder.decodeSingularStringField(value: &self._mainMetric) }()
+      case 21: try { try decoder.decodeSingularBoolField(value: &self._lowerIsBetter) }()
+      case 22: try { try decoder.decodeSingularFloatField(value: &self._stopThreshold) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    if !self.loss.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.loss, fieldNumber: 2)
+    }
+    if !self.metric.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.metric, fieldNumber: 3)
+    }
+    if !self.schedule.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.schedule, fieldNumber: 4)
+    }
+    try { if let v = self._mainMetric {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 20)
+    } }()
+    try { if let v = self._lowerIsBetter {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 21)
+    } }()
+    try { if let v = self._stopThreshold {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 22)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TaskParameter, rhs: TaskParameter) -> Bool {
+    if lhs._name != rhs._name {return false}
+    if lhs.loss != rhs.loss {return false}
+    if lhs.metric != rhs.metric {return false}
+    if lhs.schedule != rhs.schedule {return false}
+    if lhs._mainMetric != rhs._mainMetric {return false}
+    if lhs._lowerIsBetter != rhs._lowerIsBetter {return false}
+    if lhs._stopThreshold != rhs._stopThreshold {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TaskStoppingParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TaskStoppingParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}threshold\0\u{1}window\0\u{1}smoothing\0\u{1}tests\0\u{3}min_iter\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFloatField(value: &self._threshold) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._window) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._smoothing) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self._tests) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._minIter) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._threshold {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._window {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._smoothing {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._tests {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._minIter {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TaskStoppingParameter, rhs: TaskStoppingParameter) -> Bool {
+    if lhs._threshold != rhs._threshold {return false}
+    if lhs._window != rhs._window {return false}
+    if lhs._smoothing != rhs._smoothing {return false}
+    if lhs._tests != rhs._tests {return false}
+    if lhs._minIter != rhs._minIter {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TaskWeight: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TaskWeight"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}iteration\0\u{1}weight\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._iteration) }()
+      case 2: try { try decoder.decodeSingularFloatField(value: &self._weight) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._iteration {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._weight {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TaskWeight, rhs: TaskWeight) -> Bool {
+    if lhs._iteration != rhs._iteration {return false}
+    if lhs._weight != rhs._weight {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension SolverState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -20170,7 +22002,7 @@ nonisolated extension ParamSpec.DimCheckMode: SwiftProtobuf._ProtoNameProviding 
 
 nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LayerParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}bottom\0\u{1}top\0\u{3}loss_weight\0\u{1}param\0\u{1}blobs\0\u{1}include\0\u{1}exclude\0\u{1}phase\0\u{3}propagate_down\0\u{4}Y\u{1}transform_param\0\u{3}loss_param\0\u{3}accuracy_param\0\u{3}argmax_param\0\u{3}concat_param\0\u{3}contrastive_loss_param\0\u{3}convolution_param\0\u{3}data_param\0\u{3}dropout_param\0\u{3}dummy_data_param\0\u{3}eltwise_param\0\u{3}exp_param\0\u{3}hdf5_data_param\0\u{3}hdf5_output_param\0\u{3}hinge_loss_param\0\u{3}image_data_param\0\u{3}infogain_loss_param\0\u{3}inner_product_param\0\u{3}lrn_param\0\u{3}memory_data_param\0\u{3}mvn_param\0\u{3}pooling_param\0\u{3}power_param\0\u{3}relu_param\0\u{3}sigmoid_param\0\u{3}softmax_param\0\u{3}slice_param\0\u{3}tanh_param\0\u{3}threshold_param\0\u{3}window_data_param\0\u{3}python_param\0\u{3}prelu_param\0\u{3}spp_param\0\u{3}reshape_param\0\u{3}log_param\0\u{3}flatten_param\0\u{3}reduction_param\0\u{3}embed_param\0\u{3}tile_param\0\u{3}batch_norm_param\0\u{3}elu_param\0\u{3}bias_param\0\u{3}scale_param\0\u{3}input_param\0\u{3}crop_param\0\u{3}parameter_param\0\u{3}recurrent_param\0\u{3}swish_param\0\u{3}clip_param\0\u{4}|Y\u{2}box_annotator_ohem_param\0\u{3}psroi_pooling_param\0\u{3}permute_param\0\u{3}roi_pooling_param\0\u{3}prior_box_param\0\u{3}annotated_data_param\0\u{3}detection_output_param\0\u{3}detection_evaluate_param\0\u{3}bbox_reg_param\0\u{3}norm_param\0\u{3}bn_param\0\u{3}smooth_l1_loss_param\0\u{3}detection_accuracy_param\0\u{3}image_gt_data_param\0\u{3}convolution3d_param\0\u{3}proposal_target_param\0\u{3}box_group_output_param\0\u{3}box_output_param\0\u{3}multibox_loss_param\0\u{3}squeeze_param\0\u{3}detection_loss_param\0\u{3}pooling3d_param\0\u{3}upsample_param\0\u{3}yolov3_detection_output_param\0\u{3}interp_param\0\u{3}video_data_param\0\u{3}detection_param\0\u{3}reorg_param\0\u{3}yolov3_param\0\u{3}detection_data_param\0\u{3}detection_group_accuracy_param\0\u{3}detection_group_loss_param\0\u{3}eval_data_param\0\u{3}frcnn_output_param\0\u{1}engine\0\u{3}reverse_param\0\u{3}bbox_accuracy_param\0\u{3}lstm_param\0\u{3}margin_inner_product_param\0\u{3}scale_route_param\0\u{3}transpose_param\0\u{3}dense_image_data_param\0\u{3}source_class\0\u{3}yolo_detection_output_param\0\u{3}eval_detection_param\0\u{3}shuffle_channel_param\0\u{3}normalize_param\0\u{3}region_loss_param\0\u{3}center_object_loss_param\0\u{3}insanity_param\0\u{3}seg_accuracy_param\0\u{3}center_loss_param\0\u{3}denseblock_param\0\u{3}guided_dropout_param\0\u{3}rank_param\0\u{3}continuation_indicator_param\0\u{3}cosin_loss_param\0\u{3}grid_pooling_param\0\u{3}inner_distance_param\0\u{3}multi_roi_pooling_param\0\u{3}resize_nearest_neighbor_param\0\u{3}yolo_seg_param\0\u{3}detectnet_augmentation_param\0\u{3}detectnet_groundtruth_param\0\u{3}hashing_loss_param\0\u{3}label_specific_add_param\0\u{3}multi_label_image_data_param\0\u{3}backward_type\0\u{3}focal_loss_param\0\u{3}forward_type\0\u{3}human_att_data_param\0\u{3}cpm_transform_param\0\u{3}st_param\0\u{3}tiling_param\0\u{3}triplet_loss_param\0\u{3}center_cos_loss_param\0\u{3}ctc_loss_param\0\u{3}euclidean_with_tv_param\0\u{3}filter_param\0\u{3}flip_param\0\u{3}margin_softmax_loss_param\0\u{3}multi_stage_meanfield_param\0\u{3}nninterp_param\0\u{3}rank_hard_loss_param\0\u{3}rescale_param\0\u{3}warpctc_loss_param\0\u{3}backward_math\0\u{3}forward_math\0\u{3}l1_loss_param\0\u{3}largemargin_inner_product_param\0\u{3}local_param\0\u{3}relu6_param\0\u{3}roi_align_param\0\u{3}freeze_learning\0\u{3}set_loss2_param\0\u{3}lstm_simple_param\0\u{3}lstm_attention_param\0\u{3}labelsequence_accuracy_param\0\u{3}trt_param\0\u{3}debug_param\0\u{3}knn_param\0\u{3}drive_data_param\0\u{3}cos_data_param\0\u{3}heatmap_data_param\0\u{1}visualise\0\u{3}data_sequence_param\0\u{3}decode_param\0\u{3}max_bottom_count\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}type\0\u{1}bottom\0\u{1}top\0\u{3}loss_weight\0\u{1}param\0\u{1}blobs\0\u{1}include\0\u{1}exclude\0\u{1}phase\0\u{3}propagate_down\0\u{4}Y\u{1}transform_param\0\u{3}loss_param\0\u{3}accuracy_param\0\u{3}argmax_param\0\u{3}concat_param\0\u{3}contrastive_loss_param\0\u{3}convolution_param\0\u{3}data_param\0\u{3}dropout_param\0\u{3}dummy_data_param\0\u{3}eltwise_param\0\u{3}exp_param\0\u{3}hdf5_data_param\0\u{3}hdf5_output_param\0\u{3}hinge_loss_param\0\u{3}image_data_param\0\u{3}infogain_loss_param\0\u{3}inner_product_param\0\u{3}lrn_param\0\u{3}memory_data_param\0\u{3}mvn_param\0\u{3}pooling_param\0\u{3}power_param\0\u{3}relu_param\0\u{3}sigmoid_param\0\u{3}softmax_param\0\u{3}slice_param\0\u{3}tanh_param\0\u{3}threshold_param\0\u{3}window_data_param\0\u{3}python_param\0\u{3}prelu_param\0\u{3}spp_param\0\u{3}reshape_param\0\u{3}log_param\0\u{3}flatten_param\0\u{3}reduction_param\0\u{3}embed_param\0\u{3}tile_param\0\u{3}batch_norm_param\0\u{3}elu_param\0\u{3}bias_param\0\u{3}scale_param\0\u{3}input_param\0\u{3}crop_param\0\u{3}parameter_param\0\u{3}recurrent_param\0\u{3}swish_param\0\u{3}clip_param\0\u{4}|Y\u{2}box_annotator_ohem_param\0\u{3}psroi_pooling_param\0\u{3}permute_param\0\u{3}roi_pooling_param\0\u{3}prior_box_param\0\u{3}annotated_data_param\0\u{3}detection_output_param\0\u{3}detection_evaluate_param\0\u{3}bbox_reg_param\0\u{3}norm_param\0\u{3}bn_param\0\u{3}smooth_l1_loss_param\0\u{3}detection_accuracy_param\0\u{3}image_gt_data_param\0\u{3}convolution3d_param\0\u{3}proposal_target_param\0\u{3}box_group_output_param\0\u{3}box_output_param\0\u{3}multibox_loss_param\0\u{3}squeeze_param\0\u{3}detection_loss_param\0\u{3}pooling3d_param\0\u{3}upsample_param\0\u{3}yolov3_detection_output_param\0\u{3}interp_param\0\u{3}video_data_param\0\u{3}detection_param\0\u{3}reorg_param\0\u{3}yolov3_param\0\u{3}detection_data_param\0\u{3}detection_group_accuracy_param\0\u{3}detection_group_loss_param\0\u{3}eval_data_param\0\u{3}frcnn_output_param\0\u{1}engine\0\u{3}reverse_param\0\u{3}bbox_accuracy_param\0\u{3}lstm_param\0\u{3}margin_inner_product_param\0\u{3}scale_route_param\0\u{3}transpose_param\0\u{3}dense_image_data_param\0\u{3}source_class\0\u{3}yolo_detection_output_param\0\u{3}eval_detection_param\0\u{3}shuffle_channel_param\0\u{3}normalize_param\0\u{3}region_loss_param\0\u{3}center_object_loss_param\0\u{3}insanity_param\0\u{3}seg_accuracy_param\0\u{3}center_loss_param\0\u{3}denseblock_param\0\u{3}guided_dropout_param\0\u{3}rank_param\0\u{3}continuation_indicator_param\0\u{3}cosin_loss_param\0\u{3}grid_pooling_param\0\u{3}inner_distance_param\0\u{3}multi_roi_pooling_param\0\u{3}resize_nearest_neighbor_param\0\u{3}yolo_seg_param\0\u{3}detectnet_augmentation_param\0\u{3}detectnet_groundtruth_param\0\u{3}hashing_loss_param\0\u{3}label_specific_add_param\0\u{3}multi_label_image_data_param\0\u{3}backward_type\0\u{3}focal_loss_param\0\u{3}forward_type\0\u{3}human_att_data_param\0\u{3}cpm_transform_param\0\u{3}st_param\0\u{3}tiling_param\0\u{3}triplet_loss_param\0\u{3}center_cos_loss_param\0\u{3}ctc_loss_param\0\u{3}euclidean_with_tv_param\0\u{3}filter_param\0\u{3}flip_param\0\u{3}margin_softmax_loss_param\0\u{3}multi_stage_meanfield_param\0\u{3}nninterp_param\0\u{3}rank_hard_loss_param\0\u{3}rescale_param\0\u{3}warpctc_loss_param\0\u{3}backward_math\0\u{3}forward_math\0\u{3}l1_loss_param\0\u{3}largemargin_inner_product_param\0\u{3}local_param\0\u{3}relu6_param\0\u{3}roi_align_param\0\u{3}freeze_learning\0\u{3}set_loss2_param\0\u{3}lstm_simple_param\0\u{3}lstm_attention_param\0\u{3}labelsequence_accuracy_param\0\u{3}trt_param\0\u{3}debug_param\0\u{3}knn_param\0\u{3}drive_data_param\0\u{3}cos_data_param\0\u{3}heatmap_data_param\0\u{1}visualise\0\u{3}data_sequence_param\0\u{3}decode_param\0\u{3}max_bottom_count\0\u{4}\u{d}quadruplet_loss_param\0\u{3}verification_accuracy_param\0\u{3}retrieval_accuracy_param\0\u{4}\u{12}landmark_error_param\0\u{3}attribute_accuracy_param\0\u{4}\u{13}layer_norm_param\0\u{3}proposal_param\0\u{3}roi_warping_param\0\u{3}cosin_add_m_param\0\u{3}combined_margin_param\0")
 
   fileprivate class _StorageClass {
     var _name: String? = nil
@@ -20341,6 +22173,16 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _dataSequenceParam: DataSequenceParameter? = nil
     var _decodeParam: DecodeParameter? = nil
     var _maxBottomCount: [MaxBottomCount] = []
+    var _quadrupletLossParam: QuadrupletLossParameter? = nil
+    var _verificationAccuracyParam: VerificationAccuracyParameter? = nil
+    var _retrievalAccuracyParam: RetrievalAccuracyParameter? = nil
+    var _landmarkErrorParam: LandmarkErrorParameter? = nil
+    var _attributeAccuracyParam: AttributeAccuracyParameter? = nil
+    var _layerNormParam: LayerNormParameter? = nil
+    var _proposalParam: ProposalParameter? = nil
+    var _roiWarpingParam: ROIWarpingParameter? = nil
+    var _cosinAddMParam: CosinAddmParameter? = nil
+    var _combinedMarginParam: CombinedMarginParameter? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -20519,6 +22361,16 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _dataSequenceParam = source._dataSequenceParam
       _decodeParam = source._decodeParam
       _maxBottomCount = source._maxBottomCount
+      _quadrupletLossParam = source._quadrupletLossParam
+      _verificationAccuracyParam = source._verificationAccuracyParam
+      _retrievalAccuracyParam = source._retrievalAccuracyParam
+      _landmarkErrorParam = source._landmarkErrorParam
+      _attributeAccuracyParam = source._attributeAccuracyParam
+      _layerNormParam = source._layerNormParam
+      _proposalParam = source._proposalParam
+      _roiWarpingParam = source._roiWarpingParam
+      _cosinAddMParam = source._cosinAddMParam
+      _combinedMarginParam = source._combinedMarginParam
     }
   }
 
@@ -20712,6 +22564,16 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 10105: try { try decoder.decodeSingularMessageField(value: &_storage._dataSequenceParam) }()
         case 10106: try { try decoder.decodeSingularMessageField(value: &_storage._decodeParam) }()
         case 10107: try { try decoder.decodeRepeatedMessageField(value: &_storage._maxBottomCount) }()
+        case 10120: try { try decoder.decodeSingularMessageField(value: &_storage._quadrupletLossParam) }()
+        case 10121: try { try decoder.decodeSingularMessageField(value: &_storage._verificationAccuracyParam) }()
+        case 10122: try { try decoder.decodeSingularMessageField(value: &_storage._retrievalAccuracyParam) }()
+        case 10140: try { try decoder.decodeSingularMessageField(value: &_storage._landmarkErrorParam) }()
+        case 10141: try { try decoder.decodeSingularMessageField(value: &_storage._attributeAccuracyParam) }()
+        case 10160: try { try decoder.decodeSingularMessageField(value: &_storage._layerNormParam) }()
+        case 10161: try { try decoder.decodeSingularMessageField(value: &_storage._proposalParam) }()
+        case 10162: try { try decoder.decodeSingularMessageField(value: &_storage._roiWarpingParam) }()
+        case 10163: try { try decoder.decodeSingularMessageField(value: &_storage._cosinAddMParam) }()
+        case 10164: try { try decoder.decodeSingularMessageField(value: &_storage._combinedMarginParam) }()
         default: break
         }
       }
@@ -21228,6 +23090,36 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       if !_storage._maxBottomCount.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._maxBottomCount, fieldNumber: 10107)
       }
+      try { if let v = _storage._quadrupletLossParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10120)
+      } }()
+      try { if let v = _storage._verificationAccuracyParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10121)
+      } }()
+      try { if let v = _storage._retrievalAccuracyParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10122)
+      } }()
+      try { if let v = _storage._landmarkErrorParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10140)
+      } }()
+      try { if let v = _storage._attributeAccuracyParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10141)
+      } }()
+      try { if let v = _storage._layerNormParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10160)
+      } }()
+      try { if let v = _storage._proposalParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10161)
+      } }()
+      try { if let v = _storage._roiWarpingParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10162)
+      } }()
+      try { if let v = _storage._cosinAddMParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10163)
+      } }()
+      try { if let v = _storage._combinedMarginParam {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10164)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -21405,6 +23297,16 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._dataSequenceParam != rhs_storage._dataSequenceParam {return false}
         if _storage._decodeParam != rhs_storage._decodeParam {return false}
         if _storage._maxBottomCount != rhs_storage._maxBottomCount {return false}
+        if _storage._quadrupletLossParam != rhs_storage._quadrupletLossParam {return false}
+        if _storage._verificationAccuracyParam != rhs_storage._verificationAccuracyParam {return false}
+        if _storage._retrievalAccuracyParam != rhs_storage._retrievalAccuracyParam {return false}
+        if _storage._landmarkErrorParam != rhs_storage._landmarkErrorParam {return false}
+        if _storage._attributeAccuracyParam != rhs_storage._attributeAccuracyParam {return false}
+        if _storage._layerNormParam != rhs_storage._layerNormParam {return false}
+        if _storage._proposalParam != rhs_storage._proposalParam {return false}
+        if _storage._roiWarpingParam != rhs_storage._roiWarpingParam {return false}
+        if _storage._cosinAddMParam != rhs_storage._cosinAddMParam {return false}
+        if _storage._combinedMarginParam != rhs_storage._combinedMarginParam {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -21414,9 +23316,83 @@ nonisolated extension LayerParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
   }
 }
 
+nonisolated extension LandmarkErrorParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LandmarkErrorParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}left_eye\0\u{3}right_eye\0\u{1}failure\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedUInt32Field(value: &self.leftEye) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.rightEye) }()
+      case 3: try { try decoder.decodeSingularFloatField(value: &self._failure) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.leftEye.isEmpty {
+      try visitor.visitRepeatedUInt32Field(value: self.leftEye, fieldNumber: 1)
+    }
+    if !self.rightEye.isEmpty {
+      try visitor.visitRepeatedUInt32Field(value: self.rightEye, fieldNumber: 2)
+    }
+    try { if let v = self._failure {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: LandmarkErrorParameter, rhs: LandmarkErrorParameter) -> Bool {
+    if lhs.leftEye != rhs.leftEye {return false}
+    if lhs.rightEye != rhs.rightEye {return false}
+    if lhs._failure != rhs._failure {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension AttributeAccuracyParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".AttributeAccuracyParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.name) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.name, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: AttributeAccuracyParameter, rhs: AttributeAccuracyParameter) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
 nonisolated extension TransformationParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TransformationParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scale\0\u{1}mirror\0\u{3}crop_size\0\u{3}mean_file\0\u{3}mean_value\0\u{3}force_color\0\u{3}force_gray\0\u{4}I\\\u{2}resize_param\0\u{3}distort_param\0\u{3}emit_constraint\0\u{3}expand_param\0\u{3}random_resize_param\0\u{3}crop_height\0\u{3}crop_width\0\u{3}color_order\0\u{3}scale_ratios\0\u{3}max_distort\0\u{3}multi_scale\0\u{3}random_aspect_ratio_param\0\u{3}fix_crop\0\u{3}img_rand_resize_lower\0\u{3}img_rand_resize_upper\0\u{3}use_imagedb_mean\0\u{3}horizontal_stretch_lower\0\u{3}horizontal_stretch_upper\0\u{3}is_flow\0\u{3}scale_factors\0\u{3}vertical_stretch_lower\0\u{3}vertical_stretch_upper\0\u{3}more_fix_crop\0\u{3}caffe_yolo\0\u{3}allow_upscale\0\u{3}distortion_param\0\u{1}flow\0\u{3}label_mapping\0\u{3}mask_param\0\u{3}interpolation_algo_down\0\u{3}multi_scale_levels\0\u{1}multiscale\0\u{1}pad\0\u{3}resize_param_yolo\0\u{1}stride\0\u{3}use_gpu_transform\0\u{3}use_image_mean\0\u{3}crop_h\0\u{3}crop_w\0\u{3}noise_param\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}scale\0\u{1}mirror\0\u{3}crop_size\0\u{3}mean_file\0\u{3}mean_value\0\u{3}force_color\0\u{3}force_gray\0\u{4}I\\\u{2}resize_param\0\u{3}distort_param\0\u{3}emit_constraint\0\u{3}expand_param\0\u{3}random_resize_param\0\u{3}crop_height\0\u{3}crop_width\0\u{3}color_order\0\u{3}scale_ratios\0\u{3}max_distort\0\u{3}multi_scale\0\u{3}random_aspect_ratio_param\0\u{3}fix_crop\0\u{3}img_rand_resize_lower\0\u{3}img_rand_resize_upper\0\u{3}use_imagedb_mean\0\u{3}horizontal_stretch_lower\0\u{3}horizontal_stretch_upper\0\u{3}is_flow\0\u{3}scale_factors\0\u{3}vertical_stretch_lower\0\u{3}vertical_stretch_upper\0\u{3}more_fix_crop\0\u{3}caffe_yolo\0\u{3}allow_upscale\0\u{3}distortion_param\0\u{1}flow\0\u{3}label_mapping\0\u{3}mask_param\0\u{3}interpolation_algo_down\0\u{3}multi_scale_levels\0\u{1}multiscale\0\u{1}pad\0\u{3}resize_param_yolo\0\u{1}stride\0\u{3}use_gpu_transform\0\u{3}use_image_mean\0\u{3}crop_h\0\u{3}crop_w\0\u{3}noise_param\0\u{2}\u{15}points\0")
 
   fileprivate class _StorageClass {
     var _scale: Float? = nil
@@ -21466,6 +23442,7 @@ nonisolated extension TransformationParameter: SwiftProtobuf.Message, SwiftProto
     var _cropH: UInt32? = nil
     var _cropW: UInt32? = nil
     var _noiseParam: [NoiseParameter] = []
+    var _points: PointsParameter? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -21523,6 +23500,7 @@ nonisolated extension TransformationParameter: SwiftProtobuf.Message, SwiftProto
       _cropH = source._cropH
       _cropW = source._cropW
       _noiseParam = source._noiseParam
+      _points = source._points
     }
   }
 
@@ -21588,6 +23566,7 @@ nonisolated extension TransformationParameter: SwiftProtobuf.Message, SwiftProto
         case 10037: try { try decoder.decodeSingularUInt32Field(value: &_storage._cropH) }()
         case 10038: try { try decoder.decodeSingularUInt32Field(value: &_storage._cropW) }()
         case 10039: try { try decoder.decodeRepeatedMessageField(value: &_storage._noiseParam) }()
+        case 10060: try { try decoder.decodeSingularMessageField(value: &_storage._points) }()
         default: break
         }
       }
@@ -21741,6 +23720,9 @@ nonisolated extension TransformationParameter: SwiftProtobuf.Message, SwiftProto
       if !_storage._noiseParam.isEmpty {
         try visitor.visitRepeatedMessageField(value: _storage._noiseParam, fieldNumber: 10039)
       }
+      try { if let v = _storage._points {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10060)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -21797,6 +23779,7 @@ nonisolated extension TransformationParameter: SwiftProtobuf.Message, SwiftProto
         if _storage._cropH != rhs_storage._cropH {return false}
         if _storage._cropW != rhs_storage._cropW {return false}
         if _storage._noiseParam != rhs_storage._noiseParam {return false}
+        if _storage._points != rhs_storage._points {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -21812,6 +23795,104 @@ nonisolated extension TransformationParameter.ColorOrder: SwiftProtobuf._ProtoNa
 
 nonisolated extension TransformationParameter.InterpolationAlgo: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0INTER_NEAREST\0\u{1}INTER_LINEAR\0\u{1}INTER_CUBIC\0\u{1}INTER_AREA\0")
+}
+
+nonisolated extension PointsParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".PointsParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}count\0\u{1}swap\0\u{3}swap_labels\0\u{1}turn\0\u{1}height\0\u{1}width\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._count) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.swap) }()
+      case 3: try { try decoder.decodeRepeatedUInt32Field(value: &self.swapLabels) }()
+      case 4: try { try decoder.decodeRepeatedMessageField(value: &self.turn) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._height) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._width) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._count {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    if !self.swap.isEmpty {
+      try visitor.visitRepeatedUInt32Field(value: self.swap, fieldNumber: 2)
+    }
+    if !self.swapLabels.isEmpty {
+      try visitor.visitRepeatedUInt32Field(value: self.swapLabels, fieldNumber: 3)
+    }
+    if !self.turn.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.turn, fieldNumber: 4)
+    }
+    try { if let v = self._height {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._width {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: PointsParameter, rhs: PointsParameter) -> Bool {
+    if lhs._count != rhs._count {return false}
+    if lhs.swap != rhs.swap {return false}
+    if lhs.swapLabels != rhs.swapLabels {return false}
+    if lhs.turn != rhs.turn {return false}
+    if lhs._height != rhs._height {return false}
+    if lhs._width != rhs._width {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TurnedLabel: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TurnedLabel"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}label\0\u{1}classes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._label) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._classes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._label {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._classes {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TurnedLabel, rhs: TurnedLabel) -> Bool {
+    if lhs._label != rhs._label {return false}
+    if lhs._classes != rhs._classes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension LossParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -22274,7 +24355,7 @@ nonisolated extension BiasParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension ContrastiveLossParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ContrastiveLossParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}margin\0\u{3}legacy_version\0\u{4}N\\\u{2}output_matches\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}margin\0\u{3}legacy_version\0\u{4}N\\\u{2}output_matches\0\u{4}^\u{5}all_pairs\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -22285,6 +24366,7 @@ nonisolated extension ContrastiveLossParameter: SwiftProtobuf.Message, SwiftProt
       case 1: try { try decoder.decodeSingularFloatField(value: &self._margin) }()
       case 2: try { try decoder.decodeSingularBoolField(value: &self._legacyVersion) }()
       case 10000: try { try decoder.decodeSingularBoolField(value: &self._outputMatches) }()
+      case 10350: try { try decoder.decodeSingularBoolField(value: &self._allPairs) }()
       default: break
       }
     }
@@ -22304,6 +24386,9 @@ nonisolated extension ContrastiveLossParameter: SwiftProtobuf.Message, SwiftProt
     try { if let v = self._outputMatches {
       try visitor.visitSingularBoolField(value: v, fieldNumber: 10000)
     } }()
+    try { if let v = self._allPairs {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 10350)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -22311,6 +24396,7 @@ nonisolated extension ContrastiveLossParameter: SwiftProtobuf.Message, SwiftProt
     if lhs._margin != rhs._margin {return false}
     if lhs._legacyVersion != rhs._legacyVersion {return false}
     if lhs._outputMatches != rhs._outputMatches {return false}
+    if lhs._allPairs != rhs._allPairs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -22670,7 +24756,7 @@ nonisolated extension CropParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension DataParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".DataParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}scale\0\u{3}mean_file\0\u{3}batch_size\0\u{3}crop_size\0\u{1}mirror\0\u{3}rand_skip\0\u{1}backend\0\u{3}force_encoded_color\0\u{1}prefetch\0\u{2}F\\\u{2}shuffle\0\u{3}shuffle_pool_size\0\u{1}cache\0\u{3}transform_param\0\u{3}enable_random_selection\0\u{1}side\0\u{3}balance_matches\0\u{3}images_per_blob\0\u{3}output_all_labels\0\u{3}label_type\0\u{3}mem_data_source\0\u{3}mpi_skip_step\0\u{1}random\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}scale\0\u{3}mean_file\0\u{3}batch_size\0\u{3}crop_size\0\u{1}mirror\0\u{3}rand_skip\0\u{1}backend\0\u{3}force_encoded_color\0\u{1}prefetch\0\u{2}F\\\u{2}shuffle\0\u{3}shuffle_pool_size\0\u{1}cache\0\u{3}transform_param\0\u{3}enable_random_selection\0\u{1}side\0\u{3}balance_matches\0\u{3}images_per_blob\0\u{3}output_all_labels\0\u{3}label_type\0\u{3}mem_data_source\0\u{3}mpi_skip_step\0\u{1}random\0\u{2}X\u{1}sampler\0\u{2}d\u{1}mixed\0\u{1}mixing\0\u{3}source_weight\0")
 
   fileprivate class _StorageClass {
     var _source: String? = nil
@@ -22696,6 +24782,10 @@ nonisolated extension DataParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
     var _memDataSource: String? = nil
     var _mpiSkipStep: UInt32? = nil
     var _random: Bool? = nil
+    var _mixed: [MixedSource] = []
+    var _mixing: DataParameter.Mixing? = nil
+    var _sourceWeight: Float? = nil
+    var _sampler: SamplerParameter? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -22729,6 +24819,10 @@ nonisolated extension DataParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
       _memDataSource = source._memDataSource
       _mpiSkipStep = source._mpiSkipStep
       _random = source._random
+      _mixed = source._mixed
+      _mixing = source._mixing
+      _sourceWeight = source._sourceWeight
+      _sampler = source._sampler
     }
   }
 
@@ -22770,6 +24864,10 @@ nonisolated extension DataParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
         case 10010: try { try decoder.decodeSingularStringField(value: &_storage._memDataSource) }()
         case 10011: try { try decoder.decodeSingularUInt32Field(value: &_storage._mpiSkipStep) }()
         case 10012: try { try decoder.decodeSingularBoolField(value: &_storage._random) }()
+        case 10100: try { try decoder.decodeSingularMessageField(value: &_storage._sampler) }()
+        case 10200: try { try decoder.decodeRepeatedMessageField(value: &_storage._mixed) }()
+        case 10201: try { try decoder.decodeSingularEnumField(value: &_storage._mixing) }()
+        case 10202: try { try decoder.decodeSingularFloatField(value: &_storage._sourceWeight) }()
         default: break
         }
       }
@@ -22851,6 +24949,18 @@ nonisolated extension DataParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
       try { if let v = _storage._random {
         try visitor.visitSingularBoolField(value: v, fieldNumber: 10012)
       } }()
+      try { if let v = _storage._sampler {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10100)
+      } }()
+      if !_storage._mixed.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._mixed, fieldNumber: 10200)
+      }
+      try { if let v = _storage._mixing {
+        try visitor.visitSingularEnumField(value: v, fieldNumber: 10201)
+      } }()
+      try { if let v = _storage._sourceWeight {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 10202)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -22883,6 +24993,10 @@ nonisolated extension DataParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
         if _storage._memDataSource != rhs_storage._memDataSource {return false}
         if _storage._mpiSkipStep != rhs_storage._mpiSkipStep {return false}
         if _storage._random != rhs_storage._random {return false}
+        if _storage._mixed != rhs_storage._mixed {return false}
+        if _storage._mixing != rhs_storage._mixing {return false}
+        if _storage._sourceWeight != rhs_storage._sourceWeight {return false}
+        if _storage._sampler != rhs_storage._sampler {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -22898,6 +25012,113 @@ nonisolated extension DataParameter.DB: SwiftProtobuf._ProtoNameProviding {
 
 nonisolated extension DataParameter.LabelType: SwiftProtobuf._ProtoNameProviding {
   package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0NONE\0\u{1}SINGLE\0\u{1}MULTIPLE\0")
+}
+
+nonisolated extension DataParameter.Mixing: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0IN_PROPORTION\0\u{1}IN_TURN\0\u{1}BY_WEIGHT\0")
+}
+
+nonisolated extension MixedSource: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".MixedSource"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}weight\0\u{1}channel\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._source) }()
+      case 2: try { try decoder.decodeSingularFloatField(value: &self._weight) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._channel) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._source {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._weight {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._channel {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: MixedSource, rhs: MixedSource) -> Bool {
+    if lhs._source != rhs._source {return false}
+    if lhs._weight != rhs._weight {return false}
+    if lhs._channel != rhs._channel {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension SamplerParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SamplerParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}identities\0\u{3}records_per_identity\0\u{3}positive_share\0\u{1}labels\0\u{3}label_index\0\u{3}records_per_round\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._identities) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._recordsPerIdentity) }()
+      case 3: try { try decoder.decodeSingularFloatField(value: &self._positiveShare) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._labels) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._labelIndex) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._recordsPerRound) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._identities {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._recordsPerIdentity {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._positiveShare {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._labels {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._labelIndex {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._recordsPerRound {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: SamplerParameter, rhs: SamplerParameter) -> Bool {
+    if lhs._identities != rhs._identities {return false}
+    if lhs._recordsPerIdentity != rhs._recordsPerIdentity {return false}
+    if lhs._positiveShare != rhs._positiveShare {return false}
+    if lhs._labels != rhs._labels {return false}
+    if lhs._labelIndex != rhs._labelIndex {return false}
+    if lhs._recordsPerRound != rhs._recordsPerRound {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
 }
 
 nonisolated extension DropoutParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -23395,7 +25616,7 @@ nonisolated extension HingeLossParameter.Norm: SwiftProtobuf._ProtoNameProviding
 
 nonisolated extension ImageDataParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ImageDataParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}scale\0\u{3}mean_file\0\u{3}batch_size\0\u{3}crop_size\0\u{1}mirror\0\u{3}rand_skip\0\u{1}shuffle\0\u{3}new_height\0\u{3}new_width\0\u{3}is_color\0\u{3}root_folder\0\u{4}D\\\u{2}label_num\0\u{3}sample_num\0\u{3}show_data\0\u{3}label_type\0\u{3}new_length\0\u{3}pair_size\0\u{3}use_image\0\u{3}max_aspect_ratio\0\u{3}face_point_num\0\u{3}face_transform\0\u{3}max_random_scale\0\u{3}max_random_shift\0\u{3}max_rotate_angle\0\u{3}max_shear_ratio\0\u{3}min_random_scale\0\u{1}bicubic\0\u{1}higher\0\u{1}lower\0\u{3}min_aspect_ratio\0\u{3}new_dim\0\u{1}probability\0\u{1}cache\0\u{3}is_flow\0\u{3}num_truth_channels\0\u{3}transform_param\0\u{3}truth_scale\0\u{3}use_temporal_jitter\0\u{3}label_dim\0\u{3}label_size\0\u{3}min_height\0\u{3}min_width\0\u{1}precache\0\u{1}threads\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}source\0\u{1}scale\0\u{3}mean_file\0\u{3}batch_size\0\u{3}crop_size\0\u{1}mirror\0\u{3}rand_skip\0\u{1}shuffle\0\u{3}new_height\0\u{3}new_width\0\u{3}is_color\0\u{3}root_folder\0\u{4}D\\\u{2}label_num\0\u{3}sample_num\0\u{3}show_data\0\u{3}label_type\0\u{3}new_length\0\u{3}pair_size\0\u{3}use_image\0\u{3}max_aspect_ratio\0\u{3}face_point_num\0\u{3}face_transform\0\u{3}max_random_scale\0\u{3}max_random_shift\0\u{3}max_rotate_angle\0\u{3}max_shear_ratio\0\u{3}min_random_scale\0\u{1}bicubic\0\u{1}higher\0\u{1}lower\0\u{3}min_aspect_ratio\0\u{3}new_dim\0\u{1}probability\0\u{1}cache\0\u{3}is_flow\0\u{3}num_truth_channels\0\u{3}transform_param\0\u{3}truth_scale\0\u{3}use_temporal_jitter\0\u{3}label_dim\0\u{3}label_size\0\u{3}min_height\0\u{3}min_width\0\u{1}precache\0\u{1}threads\0\u{2}D\u{1}sampler\0")
 
   fileprivate class _StorageClass {
     var _source: String? = nil
@@ -23443,6 +25664,7 @@ nonisolated extension ImageDataParameter: SwiftProtobuf.Message, SwiftProtobuf._
     var _minWidth: UInt32? = nil
     var _precache: Bool? = nil
     var _threads: UInt32? = nil
+    var _sampler: SamplerParameter? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -23498,6 +25720,7 @@ nonisolated extension ImageDataParameter: SwiftProtobuf.Message, SwiftProtobuf._
       _minWidth = source._minWidth
       _precache = source._precache
       _threads = source._threads
+      _sampler = source._sampler
     }
   }
 
@@ -23561,6 +25784,7 @@ nonisolated extension ImageDataParameter: SwiftProtobuf.Message, SwiftProtobuf._
         case 10030: try { try decoder.decodeSingularUInt32Field(value: &_storage._minWidth) }()
         case 10031: try { try decoder.decodeSingularBoolField(value: &_storage._precache) }()
         case 10032: try { try decoder.decodeSingularUInt32Field(value: &_storage._threads) }()
+        case 10100: try { try decoder.decodeSingularMessageField(value: &_storage._sampler) }()
         default: break
         }
       }
@@ -23708,6 +25932,9 @@ nonisolated extension ImageDataParameter: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._threads {
         try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10032)
       } }()
+      try { if let v = _storage._sampler {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 10100)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -23762,6 +25989,7 @@ nonisolated extension ImageDataParameter: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._minWidth != rhs_storage._minWidth {return false}
         if _storage._precache != rhs_storage._precache {return false}
         if _storage._threads != rhs_storage._threads {return false}
+        if _storage._sampler != rhs_storage._sampler {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -34698,7 +36926,7 @@ nonisolated extension CPMTransformationParameter: SwiftProtobuf.Message, SwiftPr
 
 nonisolated extension SpatialTransformerParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SpatialTransformerParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}transform_type\0\u{4}\u{2}output_H\0\u{3}output_W\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}transform_type\0\u{3}sampler_type\0\u{3}output_H\0\u{3}output_W\0\u{3}to_compute_dU\0\u{3}theta_1_1\0\u{3}theta_1_2\0\u{3}theta_1_3\0\u{3}theta_2_1\0\u{3}theta_2_2\0\u{3}theta_2_3\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -34707,8 +36935,16 @@ nonisolated extension SpatialTransformerParameter: SwiftProtobuf.Message, SwiftP
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self._transformType) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._samplerType) }()
       case 3: try { try decoder.decodeSingularInt32Field(value: &self._outputH) }()
       case 4: try { try decoder.decodeSingularInt32Field(value: &self._outputW) }()
+      case 5: try { try decoder.decodeSingularBoolField(value: &self._toComputeDU) }()
+      case 6: try { try decoder.decodeSingularFloatField(value: &self._theta11) }()
+      case 7: try { try decoder.decodeSingularFloatField(value: &self._theta12) }()
+      case 8: try { try decoder.decodeSingularFloatField(value: &self._theta13) }()
+      case 9: try { try decoder.decodeSingularFloatField(value: &self._theta21) }()
+      case 10: try { try decoder.decodeSingularFloatField(value: &self._theta22) }()
+      case 11: try { try decoder.decodeSingularFloatField(value: &self._theta23) }()
       default: break
       }
     }
@@ -34722,19 +36958,291 @@ nonisolated extension SpatialTransformerParameter: SwiftProtobuf.Message, SwiftP
     try { if let v = self._transformType {
       try visitor.visitSingularStringField(value: v, fieldNumber: 1)
     } }()
+    try { if let v = self._samplerType {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
     try { if let v = self._outputH {
       try visitor.visitSingularInt32Field(value: v, fieldNumber: 3)
     } }()
     try { if let v = self._outputW {
       try visitor.visitSingularInt32Field(value: v, fieldNumber: 4)
     } }()
+    try { if let v = self._toComputeDU {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._theta11 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._theta12 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._theta13 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 8)
+    } }()
+    try { if let v = self._theta21 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 9)
+    } }()
+    try { if let v = self._theta22 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 10)
+    } }()
+    try { if let v = self._theta23 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 11)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: SpatialTransformerParameter, rhs: SpatialTransformerParameter) -> Bool {
     if lhs._transformType != rhs._transformType {return false}
+    if lhs._samplerType != rhs._samplerType {return false}
     if lhs._outputH != rhs._outputH {return false}
     if lhs._outputW != rhs._outputW {return false}
+    if lhs._toComputeDU != rhs._toComputeDU {return false}
+    if lhs._theta11 != rhs._theta11 {return false}
+    if lhs._theta12 != rhs._theta12 {return false}
+    if lhs._theta13 != rhs._theta13 {return false}
+    if lhs._theta21 != rhs._theta21 {return false}
+    if lhs._theta22 != rhs._theta22 {return false}
+    if lhs._theta23 != rhs._theta23 {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension CosinAddmParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CosinAddmParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}m\0\u{3}transform_test\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFloatField(value: &self._m) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._transformTest) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._m {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._transformTest {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: CosinAddmParameter, rhs: CosinAddmParameter) -> Bool {
+    if lhs._m != rhs._m {return false}
+    if lhs._transformTest != rhs._transformTest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension CombinedMarginParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".CombinedMarginParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}m1\0\u{1}m2\0\u{1}m3\0\u{3}transform_test\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFloatField(value: &self._m1) }()
+      case 2: try { try decoder.decodeSingularFloatField(value: &self._m2) }()
+      case 3: try { try decoder.decodeSingularFloatField(value: &self._m3) }()
+      case 4: try { try decoder.decodeSingularBoolField(value: &self._transformTest) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._m1 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._m2 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._m3 {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._transformTest {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: CombinedMarginParameter, rhs: CombinedMarginParameter) -> Bool {
+    if lhs._m1 != rhs._m1 {return false}
+    if lhs._m2 != rhs._m2 {return false}
+    if lhs._m3 != rhs._m3 {return false}
+    if lhs._transformTest != rhs._transformTest {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension LayerNormParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".LayerNormParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}epsilon\0\u{3}enable_cuda_impl\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularFloatField(value: &self._epsilon) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._enableCudaImpl) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._epsilon {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._enableCudaImpl {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: LayerNormParameter, rhs: LayerNormParameter) -> Bool {
+    if lhs._epsilon != rhs._epsilon {return false}
+    if lhs._enableCudaImpl != rhs._enableCudaImpl {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ProposalParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ProposalParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}feat_stride\0\u{3}base_size\0\u{3}min_size\0\u{1}ratio\0\u{1}scale\0\u{3}pre_nms_topn\0\u{3}post_nms_topn\0\u{3}nms_thresh\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._featStride) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._baseSize) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self._minSize) }()
+      case 4: try { try decoder.decodeRepeatedFloatField(value: &self.ratio) }()
+      case 5: try { try decoder.decodeRepeatedFloatField(value: &self.scale) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._preNmsTopn) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self._postNmsTopn) }()
+      case 8: try { try decoder.decodeSingularFloatField(value: &self._nmsThresh) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._featStride {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._baseSize {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._minSize {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 3)
+    } }()
+    if !self.ratio.isEmpty {
+      try visitor.visitRepeatedFloatField(value: self.ratio, fieldNumber: 4)
+    }
+    if !self.scale.isEmpty {
+      try visitor.visitRepeatedFloatField(value: self.scale, fieldNumber: 5)
+    }
+    try { if let v = self._preNmsTopn {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    try { if let v = self._postNmsTopn {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._nmsThresh {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 8)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ProposalParameter, rhs: ProposalParameter) -> Bool {
+    if lhs._featStride != rhs._featStride {return false}
+    if lhs._baseSize != rhs._baseSize {return false}
+    if lhs._minSize != rhs._minSize {return false}
+    if lhs.ratio != rhs.ratio {return false}
+    if lhs.scale != rhs.scale {return false}
+    if lhs._preNmsTopn != rhs._preNmsTopn {return false}
+    if lhs._postNmsTopn != rhs._postNmsTopn {return false}
+    if lhs._nmsThresh != rhs._nmsThresh {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ROIWarpingParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ROIWarpingParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}pooled_h\0\u{3}pooled_w\0\u{3}spatial_scale\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self._pooledH) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._pooledW) }()
+      case 3: try { try decoder.decodeSingularFloatField(value: &self._spatialScale) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._pooledH {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._pooledW {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._spatialScale {
+      try visitor.visitSingularFloatField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ROIWarpingParameter, rhs: ROIWarpingParameter) -> Bool {
+    if lhs._pooledH != rhs._pooledH {return false}
+    if lhs._pooledW != rhs._pooledW {return false}
+    if lhs._spatialScale != rhs._spatialScale {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -34776,7 +37284,7 @@ nonisolated extension TilingParameter: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension TripletLossParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TripletLossParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}margin\0\u{3}group_size\0\u{1}scale\0\u{1}eps\0\u{1}alpha\0\u{3}pregen_label_start\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}margin\0\u{3}group_size\0\u{1}scale\0\u{1}eps\0\u{1}alpha\0\u{3}pregen_label_start\0\u{2}ha\u{2}mining\0\u{1}distance\0\u{3}average_over_all\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -34790,6 +37298,9 @@ nonisolated extension TripletLossParameter: SwiftProtobuf.Message, SwiftProtobuf
       case 4: try { try decoder.decodeSingularFloatField(value: &self._eps) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self._alpha) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self._pregenLabelStart) }()
+      case 10350: try { try decoder.decodeSingularEnumField(value: &self._mining) }()
+      case 10351: try { try decoder.decodeSingularEnumField(value: &self._distance) }()
+      case 10352: try { try decoder.decodeSingularBoolField(value: &self._averageOverAll) }()
       default: break
       }
     }
@@ -34818,6 +37329,15 @@ nonisolated extension TripletLossParameter: SwiftProtobuf.Message, SwiftProtobuf
     try { if let v = self._pregenLabelStart {
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
     } }()
+    try { if let v = self._mining {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 10350)
+    } }()
+    try { if let v = self._distance {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 10351)
+    } }()
+    try { if let v = self._averageOverAll {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 10352)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -34828,9 +37348,150 @@ nonisolated extension TripletLossParameter: SwiftProtobuf.Message, SwiftProtobuf
     if lhs._eps != rhs._eps {return false}
     if lhs._alpha != rhs._alpha {return false}
     if lhs._pregenLabelStart != rhs._pregenLabelStart {return false}
+    if lhs._mining != rhs._mining {return false}
+    if lhs._distance != rhs._distance {return false}
+    if lhs._averageOverAll != rhs._averageOverAll {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension TripletLossParameter.Mining: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0GIVEN\0\u{1}BATCH_ALL\0\u{1}BATCH_HARD\0\u{1}SEMI_HARD\0")
+}
+
+nonisolated extension TripletLossParameter.Distance: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0SQUARED\0\u{1}EUCLIDEAN\0")
+}
+
+nonisolated extension QuadrupletLossParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".QuadrupletLossParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}margin\0\u{3}average_over_all\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedFloatField(value: &self.margin) }()
+      case 2: try { try decoder.decodeSingularBoolField(value: &self._averageOverAll) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.margin.isEmpty {
+      try visitor.visitRepeatedFloatField(value: self.margin, fieldNumber: 1)
+    }
+    try { if let v = self._averageOverAll {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: QuadrupletLossParameter, rhs: QuadrupletLossParameter) -> Bool {
+    if lhs.margin != rhs.margin {return false}
+    if lhs._averageOverAll != rhs._averageOverAll {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension VerificationAccuracyParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".VerificationAccuracyParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}distance\0\u{1}folds\0\u{3}false_accept_rate\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self._distance) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self._folds) }()
+      case 3: try { try decoder.decodeRepeatedFloatField(value: &self.falseAcceptRate) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._distance {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._folds {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
+    } }()
+    if !self.falseAcceptRate.isEmpty {
+      try visitor.visitRepeatedFloatField(value: self.falseAcceptRate, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: VerificationAccuracyParameter, rhs: VerificationAccuracyParameter) -> Bool {
+    if lhs._distance != rhs._distance {return false}
+    if lhs._folds != rhs._folds {return false}
+    if lhs.falseAcceptRate != rhs.falseAcceptRate {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension VerificationAccuracyParameter.Distance: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EUCLIDEAN\0\u{1}COSINE\0")
+}
+
+nonisolated extension RetrievalAccuracyParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".RetrievalAccuracyParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}distance\0\u{3}recall_at\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularEnumField(value: &self._distance) }()
+      case 2: try { try decoder.decodeRepeatedUInt32Field(value: &self.recallAt) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._distance {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 1)
+    } }()
+    if !self.recallAt.isEmpty {
+      try visitor.visitRepeatedUInt32Field(value: self.recallAt, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: RetrievalAccuracyParameter, rhs: RetrievalAccuracyParameter) -> Bool {
+    if lhs._distance != rhs._distance {return false}
+    if lhs.recallAt != rhs.recallAt {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension RetrievalAccuracyParameter.Distance: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0EUCLIDEAN\0\u{1}COSINE\0")
 }
 
 nonisolated extension CenterCosLossParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -35625,7 +38286,7 @@ nonisolated extension LargeMarginInnerProductParameter.LargeMarginType: SwiftPro
 
 nonisolated extension LocalParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".LocalParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}num_output\0\u{3}bias_term\0\u{1}pad\0\u{3}kernel_size\0\u{2}\u{2}stride\0\u{3}weight_filler\0\u{3}bias_filler\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}num_output\0\u{3}bias_term\0\u{1}pad\0\u{3}kernel_size\0\u{2}\u{2}stride\0\u{3}weight_filler\0\u{3}bias_filler\0\u{4}@^\u{2}share_region\0")
 
   fileprivate class _StorageClass {
     var _numOutput: UInt32? = nil
@@ -35635,6 +38296,7 @@ nonisolated extension LocalParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
     var _stride: UInt32? = nil
     var _weightFiller: FillerParameter? = nil
     var _biasFiller: FillerParameter? = nil
+    var _shareRegion: UInt32? = nil
 
       // This property is used as the initial default value for new instances of the type.
       // The type itself is protecting the reference to its storage via CoW semantics.
@@ -35652,6 +38314,7 @@ nonisolated extension LocalParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       _stride = source._stride
       _weightFiller = source._weightFiller
       _biasFiller = source._biasFiller
+      _shareRegion = source._shareRegion
     }
   }
 
@@ -35677,6 +38340,7 @@ nonisolated extension LocalParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         case 6: try { try decoder.decodeSingularUInt32Field(value: &_storage._stride) }()
         case 7: try { try decoder.decodeSingularMessageField(value: &_storage._weightFiller) }()
         case 8: try { try decoder.decodeSingularMessageField(value: &_storage._biasFiller) }()
+        case 10120: try { try decoder.decodeSingularUInt32Field(value: &_storage._shareRegion) }()
         default: break
         }
       }
@@ -35710,6 +38374,9 @@ nonisolated extension LocalParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
       try { if let v = _storage._biasFiller {
         try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
       } }()
+      try { if let v = _storage._shareRegion {
+        try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10120)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -35726,6 +38393,7 @@ nonisolated extension LocalParameter: SwiftProtobuf.Message, SwiftProtobuf._Mess
         if _storage._stride != rhs_storage._stride {return false}
         if _storage._weightFiller != rhs_storage._weightFiller {return false}
         if _storage._biasFiller != rhs_storage._biasFiller {return false}
+        if _storage._shareRegion != rhs_storage._shareRegion {return false}
         return true
       }
       if !storagesAreEqual {return false}
@@ -37005,6 +39673,174 @@ nonisolated extension MaxBottomCount: SwiftProtobuf.Message, SwiftProtobuf._Mess
   package static func ==(lhs: MaxBottomCount, rhs: MaxBottomCount) -> Bool {
     if lhs._phase != rhs._phase {return false}
     if lhs._count != rhs._count {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ExperimentParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ExperimentParameter"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}solver\0\u{1}output\0\u{1}seed\0\u{3}validation_net\0\u{3}report_net\0\u{1}variant\0\u{1}task\0\u{1}setting\0")
+
+  public var isInitialized: Bool {
+    if !SwiftProtobuf.Internal.areAllInitialized(self.variant) {return false}
+    if !SwiftProtobuf.Internal.areAllInitialized(self.setting) {return false}
+    return true
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._solver) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self._output) }()
+      case 4: try { try decoder.decodeRepeatedInt64Field(value: &self.seed) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self._validationNet) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self._reportNet) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.variant) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.task) }()
+      case 9: try { try decoder.decodeRepeatedMessageField(value: &self.setting) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._solver {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._output {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 3)
+    } }()
+    if !self.seed.isEmpty {
+      try visitor.visitRepeatedInt64Field(value: self.seed, fieldNumber: 4)
+    }
+    try { if let v = self._validationNet {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._reportNet {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 6)
+    } }()
+    if !self.variant.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.variant, fieldNumber: 7)
+    }
+    if !self.task.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.task, fieldNumber: 8)
+    }
+    if !self.setting.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.setting, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ExperimentParameter, rhs: ExperimentParameter) -> Bool {
+    if lhs._name != rhs._name {return false}
+    if lhs._solver != rhs._solver {return false}
+    if lhs._output != rhs._output {return false}
+    if lhs.seed != rhs.seed {return false}
+    if lhs._validationNet != rhs._validationNet {return false}
+    if lhs._reportNet != rhs._reportNet {return false}
+    if lhs.variant != rhs.variant {return false}
+    if lhs.task != rhs.task {return false}
+    if lhs.setting != rhs.setting {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ExperimentVariant: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ExperimentVariant"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}solver\0")
+
+  public var isInitialized: Bool {
+    if let v = self._solver, !v.isInitialized {return false}
+    return true
+  }
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._solver) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._solver {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ExperimentVariant, rhs: ExperimentVariant) -> Bool {
+    if lhs._name != rhs._name {return false}
+    if lhs._solver != rhs._solver {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension ExperimentTask: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".ExperimentTask"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}metric\0\u{3}lower_is_better\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self._metric) }()
+      case 3: try { try decoder.decodeSingularBoolField(value: &self._lowerIsBetter) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._name {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._metric {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._lowerIsBetter {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 3)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: ExperimentTask, rhs: ExperimentTask) -> Bool {
+    if lhs._name != rhs._name {return false}
+    if lhs._metric != rhs._metric {return false}
+    if lhs._lowerIsBetter != rhs._lowerIsBetter {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -7,17 +7,20 @@ package struct TextFile<Message: SwiftProtobuf.Message>: Sendable {
   package var message: Message
   package var places: FieldPlaces
   package var file: String
+  /// What of the text was left out.
+  package var leftOut = LeftOutText()
 
   /// Reads a prototxt.
   ///
   /// Throws a `Diagnostic` for a file that is missing, unreadable, empty or no text, and those of `parseText`.
-  package static func read(path: String) throws -> TextFile {
+  /// - Parameter leavesOutForeign: whether fields of forks, unknown here, are left out instead of being faults.
+  package static func read(path: String, leavesOutForeign: Bool = false) throws -> TextFile {
     let bytes = try readFile(path)
     try checkIsText(bytes, path: path)
-    return try parse(bytes, file: path)
+    return try parse(bytes, file: path, leavesOutForeign: leavesOutForeign)
   }
 
-  fileprivate static func parse(_ bytes: Data, file: String) throws -> TextFile {
+  fileprivate static func parse(_ bytes: Data, file: String, leavesOutForeign: Bool = false) throws -> TextFile {
     // Editors on Windows put a byte-order mark in front, which libprotobuf refuses.
     let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
     let text = bytes.starts(with: mark) ? bytes.dropFirst(mark.count) : bytes
@@ -33,6 +36,11 @@ package struct TextFile<Message: SwiftProtobuf.Message>: Sendable {
     case .notWellFormed(let faults, let tokens):
       var finder = TextFaultFinder(tokens: tokens, text: String(decoding: text, as: UTF8.self), file: file)
       let found = finder.faults(readAs: Message.protoMessageName)
+      if leavesOutForeign, !found.isEmpty, found.count == finder.foreign.count {
+        var rest = try parse(finder.textWithoutForeign(), file: file)
+        rest.leftOut = LeftOutText(finder.foreign)
+        return rest
+      }
       throw asOneError(found.isEmpty ? faults.map { $0.diagnostic(file: file) } : found)
     }
   }
@@ -48,6 +56,51 @@ package struct TextFile<Message: SwiftProtobuf.Message>: Sendable {
         .unreadableFile, "a string is not UTF-8; save the file as UTF-8",
         at: SourceLocation(file: file, line: line.map { $0 - lines.startIndex + 1 } ?? 0))
     }
+  }
+}
+
+/// What a lenient reader left out of a text.
+package struct LeftOutText: Sendable {
+  /// One for each field.
+  package var warnings: [Diagnostic] = []
+  /// The types of layers in `layers` that are not known, by the layer's number.
+  package var layerTypes: [Int: String] = [:]
+
+  init() {}
+
+  init(_ foreign: [TextFaultFinder.ForeignText]) {
+    for text in foreign {
+      if let (layer, type) = text.layerType {
+        layerTypes[layer] = type
+        continue
+      }
+      var warning = text.fault
+      warning.severity = .warning
+      warning.message += "; it is left out here, and refused when the net is to run"
+      warnings.append(warning)
+    }
+  }
+}
+
+extension TextFaultFinder {
+  /// The text with blanks for what is foreign, so that all else stays in its place.
+  fileprivate func textWithoutForeign() -> Data {
+    var lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map(Array.init)
+    for field in foreign {
+      let (start, end) = (tokens[field.tokens.lowerBound].position, tokens[field.tokens.upperBound].position)
+      for line in Int(start.line - 1)..<min(lines.count, Int(end.line)) {
+        let first = line == Int(start.line - 1) ? Int(start.column - 1) : 0
+        let last = line == Int(end.line - 1) ? min(lines[line].count, Int(end.column - 1)) : lines[line].count
+        guard first < last else { continue }
+        lines[line].replaceSubrange(first..<last, with: Array(repeating: " ", count: last - first))
+      }
+    }
+    var scalars = String.UnicodeScalarView()
+    for (index, line) in lines.enumerated() {
+      if index > 0 { scalars.append("\n") }
+      scalars.append(contentsOf: line)
+    }
+    return Data(String(scalars).utf8)
   }
 }
 

@@ -22,6 +22,9 @@ package struct ConvolutionDescription: Hashable, Sendable {
   /// Whether the weights and bias learn, and whether the bottom wants a gradient: an op makes only what is needed.
   package var learns: Bool
   package var bottomGradient: Bool
+  /// Whether bottoms and tops must be plain: where their blobs have other axes than the op, those before the channels
+  /// being its batch.
+  package var isPlain = false
 
   package init(
     batch: Int, bottomChannels: Int, topChannels: Int, groups: Int = 1, bottomExtents: [Int], topExtents: [Int],

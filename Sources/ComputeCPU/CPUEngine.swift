@@ -72,6 +72,7 @@ package final class CPUEngine: Engine {
   /// - Throws: `unsupported` for more than three spatial axes.
   package func convolution(_ description: ConvolutionDescription) throws -> any ConvolutionOp {
     try requireSpatialAxes(description.kernel.count, "a convolution")
+    if description.isPlain { return try convolution(description, .all(.direct)) }
     let known = try tuning?.algorithms(description, precision: precision, threads: pool.count) {
       try convolution(description, $0)
     }

@@ -54,10 +54,11 @@ package struct ConvolutionAlgorithms: Hashable, Codable, Sendable {
     return .all(policy == .winograd && WinogradConvolution.suits(description) ? .winograd : .direct)
   }
 
-  /// Small ones are not worth the copies.
+  /// Small ones are not worth the copies; depthwise ones move memory and compute little.
   private static func suitsHalf(_ d: ConvolutionDescription) -> Bool {
-    !d.isTransposed && d.kernel.count == 2 && d.multiplyAdds >= 10_000_000
-      && (d.bottomChannels / d.groups >= 3 && d.topChannels / d.groups >= 16 || isDepthwise(d))
+    guard !d.isTransposed, d.kernel.count == 2 else { return false }
+    if isDepthwise(d) { return d.multiplyAdds >= 1_000_000 }
+    return d.bottomChannels / d.groups >= 3 && d.topChannels / d.groups >= 16 && d.multiplyAdds >= 10_000_000
   }
 
   private static func isDepthwise(_ d: ConvolutionDescription) -> Bool {
@@ -93,7 +94,9 @@ struct ConvolutionChoice {
     }
     var usable: ConvolutionChoice?
     var fault: (any Error)?
-    for format in [MTL_FORMAT_ANY, MTL_FORMAT_CHANNELS_LAST, MTL_FORMAT_PLAIN] {
+    let formats =
+      description.isPlain ? [MTL_FORMAT_PLAIN] : [MTL_FORMAT_ANY, MTL_FORMAT_CHANNELS_LAST, MTL_FORMAT_PLAIN]
+    for format in formats {
       do {
         guard let choice = try maker.make(format) else { continue }
         if choice.isFast { return choice }

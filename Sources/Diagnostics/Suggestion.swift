@@ -12,6 +12,11 @@ package func nearestName(to misspelt: String, among known: some Sequence<String>
   return best?.name
 }
 
+/// Whether a name is a known one but for one edit, or for the case of its letters.
+package func isSlip(_ name: String, among known: some Sequence<String>) -> Bool {
+  known.contains { editDistance(Array(name), Array($0)) <= 2 || name.lowercased() == $0.lowercased() }
+}
+
 /// Twice the number of edits; a change of letter case counts half an edit.
 private func editDistance(_ a: [Character], _ b: [Character]) -> Int {
   var older: [Int] = []

@@ -8,7 +8,7 @@ import Tensors
 ///
 /// Bottoms: scores N x C x (positions), labels N x (positions). Tops: the accuracy, one value in 0 ... 1; optionally one
 /// for each class (C). A class that scores as high as the labelled one counts as better, as in Caffe. Positions whose
-/// label is NaN or `ignore_label` do not count; without any label the accuracy is 0 over 0 records.
+/// label is NaN or `ignore_label` do not count; without any label the accuracy is 0 over 0 records, which tables show as '-'.
 package struct Accuracy: Layer {
   package static let type = "Accuracy"
   package static let parameterFields: [String]? = ["accuracy_param"]
@@ -59,8 +59,7 @@ package struct Accuracy: Layer {
     let scores = binding.bottom(0)
     return Run(
       labels.of(scores), topK: Int(param.topK), scores, binding.bottom(1), binding.top(0),
-      binding.topShapes.count > 1 ? binding.top(1) : nil,
-      counts: binding.scratch(labels.classes * MemoryLayout<Int>.stride))
+      binding.topShapes.count > 1 ? binding.top(1) : nil)
   }
 
   private final class Run: LossRun {
@@ -70,12 +69,12 @@ package struct Accuracy: Layer {
     private let targets: Blob
     private let accuracy: Blob
     private let perClass: Blob?
-    private let counts: Region
+    /// Per class: labelled positions of the last pass.
+    private var seen: [Int]
     private(set) var labelledCount = 0
 
     init(
-      _ labels: ClassLabels, topK: Int, _ scores: Blob, _ targets: Blob, _ accuracy: Blob, _ perClass: Blob?,
-      counts: Region
+      _ labels: ClassLabels, topK: Int, _ scores: Blob, _ targets: Blob, _ accuracy: Blob, _ perClass: Blob?
     ) {
       self.labels = labels
       self.topK = topK
@@ -83,12 +82,13 @@ package struct Accuracy: Layer {
       self.targets = targets
       self.accuracy = accuracy
       self.perClass = perClass
-      self.counts = counts
+      seen = [Int](repeating: 0, count: labels.classes)
     }
 
+    func labelledCount(top: Int, element: Int) -> Int { top == 1 ? seen[element] : labelledCount }
+
     func forward() throws {
-      let seen = counts.pointer.assumingMemoryBound(to: Int.self)
-      seen.update(repeating: 0, count: labels.classes)
+      for c in seen.indices { seen[c] = 0 }
       perClass?.values.update(repeating: 0, count: labels.classes)
       labelledCount = 0
       var right = 0

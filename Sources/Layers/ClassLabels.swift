@@ -66,6 +66,12 @@ struct ClassLabels {
     return label
   }
 
+  /// What a batch has of labels, where `labelled` positions count.
+  func counts(_ labels: UnsafePointer<Float>, labelled: Int) -> LabelCounts {
+    let records = (0..<liveOuter).count { record in (0..<inner).contains { !labels[record * inner + $0].isNaN } }
+    return LabelCounts(labelled: labelled, records: records)
+  }
+
   private func outOfRange(_ value: Float, _ position: Int) -> Diagnostic {
     let place = inner == 1 ? "record \(position)" : "record \(position / inner), position \(position % inner),"
     return Diagnostic(

@@ -10,7 +10,7 @@ import Tensors
 /// rounded down. Weights num_output x C/group x kernel, bias num_output. Several bottoms of one shape get a top each
 /// and share the weights. `axis` is the channel axis; axes before it count as the batch. Of a fork: `pad_l`, `pad_r`,
 /// `pad_t` and `pad_b` pad each side of two axes by itself.
-package struct Convolution: AbsorbingLayer {
+package struct Convolution: AbsorbingLayer, ConvolutionLayer {
   package static let type = "Convolution"
   package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
@@ -25,6 +25,10 @@ package struct Convolution: AbsorbingLayer {
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
 
   package func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
+
+  package func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+    try convolution.description(of: bottoms)
+  }
 
   /// Normalisations and scales whose numbers are constants become part of the weights.
   package func absorbs(_ followers: [FollowingLayer]) -> Int {
@@ -48,6 +52,8 @@ package struct Convolution: AbsorbingLayer {
     example("sides padded unequally", [2, 2, 5, 6], "num_output: 3 kernel_size: 3 stride: 2 pad_r: 1 pad_b: 1"),
     example("1x1 without bias", [2, 3, 4, 4], "num_output: 5 kernel_size: 1 bias_term: false"),
     example("depthwise", [2, 4, 6, 6], "num_output: 4 kernel_size: 3 pad: 1 group: 4"),
+    example("a window that overhangs the input", [2, 2, 3, 2], "num_output: 3 kernel_h: 3 kernel_w: 4 stride: 3"),
+    example("channels on axis 2", [2, 3, 2, 4, 5], "num_output: 3 kernel_size: 3 axis: 2"),
     example("batch of one, 16 channels", [1, 16, 6, 6], "num_output: 16 kernel_size: 3 pad: 1"),
   ]
 
@@ -59,6 +65,12 @@ package struct Convolution: AbsorbingLayer {
         weight_filler { type: "gaussian" std: 0.5 } bias_filler { type: "gaussian" std: 0.5 } } }
       """)
   }
+}
+
+/// A convolution or deconvolution under whatever name, for those who want to know what it computes.
+package protocol ConvolutionLayer: Layer {
+  /// Bottoms of one shape, all axes before the channels' taken as the batch.
+  func description(of bottoms: [Shape]) throws -> ConvolutionDescription
 }
 
 /// What Convolution and Deconvolution have in common: the fields, the shape rule in both directions, the run.
@@ -113,7 +125,7 @@ struct ConvolutionFields: Sendable {
     return channels.map { axis < $0 } == true ? .all : nil
   }
 
-  private func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+  func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
     let bottom = bottoms[0]
     if let other = bottoms.first(where: { $0 != bottom }) {
       throw fields.fault(
@@ -143,12 +155,10 @@ struct ConvolutionFields: Sendable {
     let top = bottom.indices.map { axis in
       isTransposed
         ? window.stride[axis] * (bottom[axis] - 1) + window.reach[axis] - 2 * window.pad[axis]
+        // A quotient below zero is cut towards zero: a window that overhangs by less than its stride counts as one.
         : (bottom[axis] + window.pad[axis] + window.padAfter[axis] - window.reach[axis]) / window.stride[axis] + 1
     }
-    let fits = bottom.indices.allSatisfy { axis in
-      top[axis] > 0 && (isTransposed || bottom[axis] + window.pad[axis] + window.padAfter[axis] >= window.reach[axis])
-    }
-    guard fits else {
+    guard top.allSatisfy({ $0 > 0 }) else {
       let padded = Shape(bottom.indices.map { bottom[$0] + window.pad[$0] + window.padAfter[$0] })
       throw fields.fault(
         .badShape,
@@ -170,6 +180,7 @@ struct ConvolutionFields: Sendable {
       ? nil : FoldedWeights(binding.parameters[0], bias: hasBias ? binding.parameters[1] : nil, binding.followers)
     if folded != nil { description.hasBias = true }
     description.learns = binding.runsBackward && binding.learns.contains(true)
+    description.isPlain = binding.bottomShapes[0] != description.bottomShape
     description.bottomGradient = binding.bottomShapes.indices.contains { binding.wantsGradient($0) }
     let op = try binding.engine.convolution(description)
     let bottoms = binding.bottomShapes.indices.map { binding.bottom($0, in: op.bottomLayout) }

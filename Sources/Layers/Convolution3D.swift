@@ -1,4 +1,5 @@
 import CaffeSchema
+import Compute
 import Diagnostics
 import Nets
 import Tensors
@@ -6,7 +7,7 @@ import Tensors
 /// Convolution of N x C x L x H x W, as C3D (Tran, Bourdev, Fergus, Torresani, Paluri, ICCV 2015) and other forks for video
 /// write it: `kernel_size`, `stride` and `pad` are for H and W, `kernel_depth`, `temporal_stride` and `temporal_pad` for L;
 /// in `convolution3d_param` or in `convolution_param`.
-package struct Convolution3D: Layer {
+package struct Convolution3D: ConvolutionLayer {
   package static let type = "Convolution3D"
   package static let parameterFields: [String]? = ["convolution3d_param", "convolution_param"]
   package static let bottomCount = 1...Int.max
@@ -20,6 +21,10 @@ package struct Convolution3D: Layer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
 
+  package func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+    try convolution.description(of: bottoms)
+  }
+
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
     convolution.rowwise(bottoms, along: axis)
   }
@@ -30,7 +35,7 @@ package struct Convolution3D: Layer {
 }
 
 /// The transpose of Convolution3D.
-package struct Deconvolution3D: Layer {
+package struct Deconvolution3D: ConvolutionLayer {
   package static let type = "Deconvolution3D"
   package static let parameterFields: [String]? = ["convolution3d_param", "convolution_param"]
   package static let bottomCount = 1...Int.max
@@ -43,6 +48,10 @@ package struct Deconvolution3D: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+
+  package func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+    try convolution.description(of: bottoms)
+  }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
     convolution.rowwise(bottoms, along: axis)

@@ -1,10 +1,11 @@
 import CaffeSchema
+import Compute
 import Nets
 import Tensors
 
 /// Convolution, under the name that forks give it when each channel is a group of its own: `num_output` filters over as
 /// many channels, `group` being left out.
-package struct ConvolutionDepthwise: Layer {
+package struct ConvolutionDepthwise: ConvolutionLayer {
   package static let type = "ConvolutionDepthwise"
   package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
@@ -16,6 +17,10 @@ package struct ConvolutionDepthwise: Layer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
   package func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
+
+  package func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+    try convolution.description(of: bottoms)
+  }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
     convolution.rowwise(bottoms, along: axis)
@@ -41,6 +46,8 @@ struct DepthwiseFields: Sendable {
   func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
   func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
   func bind(_ binding: LayerBinding) throws -> any LayerRun { try convolution.bind(binding) }
+
+  func description(of bottoms: [Shape]) throws -> ConvolutionDescription { try convolution.description(of: bottoms) }
 
   func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { convolution.rowwise(bottoms, along: axis) }
 }

@@ -55,6 +55,10 @@ package struct Crop: Layer {
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { LayerShapes(tops: [try cut(bottoms).top]) }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? bottoms[0].canonicalAxis(Int(param.axis))).map { axis < $0 } == true ? .all : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     binding.backwardReads()
     return Run(binding.engine, binding.bottom(0), binding.top(0), try cut(binding.bottomShapes).offsets)

@@ -1,4 +1,5 @@
 import CaffeSchema
+import Compute
 import Nets
 import Tensors
 
@@ -7,7 +8,7 @@ import Tensors
 /// Bottom N x C x H x W, top N x num_output x H' x W' with H' = stride (H - 1) + dilation (kernel - 1) + 1 - 2 pad.
 /// Weights C x num_output/group x kernel, bias num_output. Several bottoms of one shape get a top each and share the
 /// weights. Filler `bilinear` makes it enlarge by interpolation (Long, Shelhamer, Darrell, CVPR 2015).
-package struct Deconvolution: Layer {
+package struct Deconvolution: ConvolutionLayer {
   package static let type = "Deconvolution"
   package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
@@ -22,6 +23,10 @@ package struct Deconvolution: Layer {
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
 
   package func multiplyAdds(of bottoms: [Shape]) throws -> Int { try convolution.multiplyAdds(of: bottoms) }
+
+  package func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+    try convolution.description(of: bottoms)
+  }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
     convolution.rowwise(bottoms, along: axis)

@@ -10,10 +10,10 @@ import Tensors
 /// Bottoms: locations N x (boxes 4) (boxes classes 4 with `share_location: false`), confidences N x (boxes classes),
 /// default boxes 1 x 2 x (boxes 4). Top 1 x 1 x K x 7: image, class, confidence, xmin, ymin, xmax, ymax, by image and
 /// class. K is the number of boxes found, anew in each pass; where there are none, a row of -1 for each image.
-package struct DetectionOutput: Layer {
+package struct DetectionOutput: RefusedLayer {
   package static let type = "DetectionOutput"
   package static let parameterFields: [String]? = ["detection_output_param"]
-  package static let bottomCount = 3...3
+  package static let bottomCount = 3...5
   package static let topCount = 1...1
 
   private let fields: LayerFields
@@ -54,7 +54,16 @@ package struct DetectionOutput: Layer {
   }
 
   /// The fields of forks' own detectors; accepted until the layer is to run.
+  package var refusal: Diagnostic? {
+    do {
+      try refuseForks()
+      return nil
+    } catch { return error as? Diagnostic }
+  }
+
   private func refuseForks() throws {
+    try fields.refuse(
+      fields.parameter.bottom.count > 3, "bottom", "detections are made as SSD makes them, not refined as in RefineDet")
     let ratios: [(Bool, String)] = [
       (param.hasRatio0, "ratio0"), (param.hasRatio1, "ratio1"), (param.hasRatio2, "ratio2"),
       (param.hasRatio3, "ratio3"), (param.hasRatio4, "ratio4"), (param.hasRatio5, "ratio5"),

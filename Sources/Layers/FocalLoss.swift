@@ -76,7 +76,8 @@ package struct FocalLoss: Layer {
     private let loss: Blob
     private let probabilities: Region
     private let normalization: LossNormalization
-    private(set) var labelledCount = 0
+    private var counts = LabelCounts()
+    var labelledCount: Int { counts.labelled }
 
     init(
       _ op: any SoftmaxOp, _ labels: ClassLabels, _ param: FocalLossParameter, _ scores: Blob, _ targets: Blob,
@@ -92,24 +93,22 @@ package struct FocalLoss: Layer {
       self.normalization = normalization
     }
 
-    private var normalizer: Float {
-      normalization.divisor(
-        labelled: labelledCount, positions: labels.liveOuter * labels.inner, batch: labels.liveOuter)
-    }
+    private var normalizer: Float { normalization.divisor(counts, positions: labels.inner) }
 
     func forward() throws {
       let p = probabilities.pointer.assumingMemoryBound(to: Float.self)
       op.forward(bottom: scores.values, top: p)
       var sum = 0.0
-      labelledCount = 0
+      var labelled = 0
       for position in 0..<(labels.outer * labels.inner) {
         guard let label = try labels.label(targets.values, position) else { continue }
-        labelledCount += 1
+        labelled += 1
         let probability = p[start(position) + label * labels.inner]
         sum -= Double(
           alpha * powf(1 - probability, gamma)
             * logf(probability < .leastNormalMagnitude ? .leastNormalMagnitude : probability))
       }
+      counts = labels.counts(targets.values, labelled: labelled)
       loss.values[0] = Float(sum) / normalizer
     }
 

@@ -43,12 +43,13 @@ package struct Im2col: Layer {
     top[axis] *= window.kernel.reduce(1, *)
     for (index, extent) in extents.enumerated() {
       let span = extent + window.pad[index] + window.padAfter[index] - window.reach[index]
-      guard span >= 0 else {
+      let windows = span / window.stride[index] + 1
+      guard windows > 0 else {
         throw fields.fault(
           .badShape, "kernel_size \(Shape(window.reach)) is larger than its padded input, of the bottom \(bottom)",
           at: "convolution_param.kernel_size")
       }
-      top[axis + 1 + index] = span / window.stride[index] + 1
+      top[axis + 1 + index] = windows
     }
     return LayerShapes(tops: [top])
   }

@@ -103,7 +103,8 @@ package struct InfogainLoss: NormalizedLoss {
     /// Empty when the matrix is a bottom.
     private let matrix: [Float]
     private let normalization: LossNormalization
-    private(set) var labelledCount = 0
+    private var counts = LabelCounts()
+    var labelledCount: Int { counts.labelled }
 
     init(
       _ op: any SoftmaxOp, _ labels: ClassLabels, _ bottoms: [Blob], _ loss: Blob, probabilities: Region,
@@ -118,10 +119,7 @@ package struct InfogainLoss: NormalizedLoss {
       self.normalization = normalization
     }
 
-    private var normalizer: Float {
-      normalization.divisor(
-        labelled: labelledCount, positions: labels.liveOuter * labels.inner, batch: labels.liveOuter)
-    }
+    private var normalizer: Float { normalization.divisor(counts, positions: labels.inner) }
 
     private func withMatrix(_ body: (UnsafePointer<Float>) throws -> Void) rethrows {
       if bottoms.count == 3 { return try body(bottoms[2].values) }
@@ -133,17 +131,18 @@ package struct InfogainLoss: NormalizedLoss {
       op.forward(bottom: bottoms[0].values, top: p)
       let (classes, inner) = (labels.classes, labels.inner)
       var sum = 0.0
-      labelledCount = 0
+      var labelled = 0
       try withMatrix { gains in
         for position in 0..<(labels.outer * inner) {
           guard let label = try labels.label(bottoms[1].values, position) else { continue }
-          labelledCount += 1
+          labelled += 1
           let start = position / inner * classes * inner + position % inner
           for l in 0..<classes {
             sum -= Double(gains[label * classes + l]) * Double(logf(ClassLabels.bounded(p[start + l * inner])))
           }
         }
       }
+      counts = labels.counts(bottoms[1].values, labelled: labelled)
       loss.values[0] = Float(sum) / normalizer
     }
 

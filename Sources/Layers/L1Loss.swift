@@ -38,7 +38,7 @@ package struct L1Loss: Layer {
 }
 
 /// A loss that adds up a cost of the differences of two bottoms, weighted by a third and fourth where they are given:
-/// sum of outer * cost(inner * (a - b)) over the labelled records, or over what `divisor` says.
+/// sum of outer * cost(inner * (a - b)) over the labelled records, or over what `normalization` says.
 final class DistanceRun: LossRun {
   private let bottoms: [Blob]
   private let loss: Blob
@@ -46,35 +46,42 @@ final class DistanceRun: LossRun {
   private let costs: Blob?
   private let cost: (Float) -> Float
   private let slope: (Float) -> Float
-  private let divisor: ((_ bottom: Shape) -> Float)?
-  private(set) var labelledCount = 0
+  private let normalization: LossNormalization?
+  /// Values and positions of a record.
+  private let width: Int
+  private let positions: Int
+  private var counts = LabelCounts()
+  /// Records.
+  var labelledCount: Int { counts.records }
 
   init(
     _ binding: LayerBinding, cost: @escaping (Float) -> Float, slope: @escaping (Float) -> Float,
-    divisor: ((_ bottom: Shape) -> Float)? = nil, costs: Int? = nil
+    divisor: LossNormalization? = nil, costs: Int? = nil
   ) {
     bottoms = binding.bottomShapes.indices.map { binding.bottom($0) }
     loss = binding.top(0)
     self.costs = costs.map { binding.top($0) }
     self.cost = cost
     self.slope = slope
-    self.divisor = divisor
+    normalization = divisor
+    let shape = bottoms[0].shape
+    width = shape.count / max(1, shape.extent(0))
+    positions = max(1, shape.extent(2) * shape.extent(3))
     binding.backwardReads(bottoms: bottoms)
   }
 
-  private var normalizer: Float { divisor?(bottoms[0].liveShape) ?? Float(max(1, labelledCount)) }
+  private var normalizer: Float {
+    normalization?.divisor(counts, positions: positions) ?? Float(max(1, counts.records))
+  }
 
   func forward() {
     let (a, b) = (bottoms[0].values, bottoms[1].values)
     let inner = bottoms.count > 2 ? bottoms[2].values : nil
     let outer = bottoms.count > 3 ? bottoms[3].values : nil
-    let batch = max(1, bottoms[0].shape.extent(0))
-    let width = bottoms[0].count / batch
-    let positions = max(1, bottoms[0].shape.extent(2) * bottoms[0].shape.extent(3))
     costs?.values.update(repeating: 0, count: costs?.count ?? 0)
-    labelledCount = 0
+    counts = LabelCounts()
     var sum = 0.0
-    for record in 0..<min(batch, bottoms[0].liveShape.extent(0)) {
+    for record in 0..<bottoms[0].liveShape.extent(0) {
       var isLabelled = false
       for i in (record * width)..<((record + 1) * width) where !b[i].isNaN {
         isLabelled = true
@@ -82,9 +89,19 @@ final class DistanceRun: LossRun {
         sum += Double(value)
         if let costs { costs.values[record * positions + (i - record * width) % positions] += value }
       }
-      if isLabelled { labelledCount += 1 }
+      guard isLabelled else { continue }
+      counts.records += 1
+      counts.labelled += labelledPositions(b + record * width)
     }
     loss.values[0] = Float(sum) / normalizer
+  }
+
+  /// The positions of a record that have a label in any channel.
+  private func labelledPositions(_ b: UnsafePointer<Float>) -> Int {
+    guard normalization != nil else { return 0 }
+    return (0..<positions).count { position in
+      stride(from: position, to: width, by: positions).contains { !b[$0].isNaN }
+    }
   }
 
   func backward() {

@@ -8,7 +8,8 @@ import Tensors
 ///
 /// Bottom N x C x H x W, top N x num_output x H' x W' with H' = (H + 2 pad - kernel) / stride + 1, rounded down. Weights
 /// num_output x 1 x (C kernel kernel) x (H' W'), bias 1 x 1 x num_output x (H' W'), as in happynear's fork, where the type
-/// is called Local.
+/// is called Local. With `share_region` R, places of one R x R square of the top share weights, the locally shared
+/// convolution of DeepID2 (Sun, Wang, Tang, NIPS 2014): there are ceil(H' / R) ceil(W' / R) in place of H' W'.
 package struct LocalConvolution: Layer {
   package static let type = "LocalConvolution"
   package static let parameterFields: [String]? = ["local_param"]
@@ -21,10 +22,13 @@ package struct LocalConvolution: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.localParam
-    guard param.numOutput > 0, param.kernelSize > 0, param.stride > 0 else {
-      throw fields.fault("num_output, kernel_size and stride must be at least 1", at: "local_param")
+    guard param.numOutput > 0, param.kernelSize > 0, param.stride > 0, param.shareRegion > 0 else {
+      throw fields.fault("num_output, kernel_size, stride and share_region must be at least 1", at: "local_param")
     }
   }
+
+  /// The squares of places that share weights, along an axis of this many places.
+  private func regions(_ places: Int) -> Int { (places - 1) / Int(param.shareRegion) + 1 }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     let bottom = bottoms[0]
@@ -36,12 +40,13 @@ package struct LocalConvolution: Layer {
     }
     let (height, width) = ((bottom[2] + 2 * pad - kernel) / stride + 1, (bottom[3] + 2 * pad - kernel) / stride + 1)
     let outputs = Int(param.numOutput)
+    let regions = regions(height) * regions(width)
     var parameters = [
       ParameterDefinition(
-        name: "weights", shape: [outputs, 1, bottom[1] * kernel * kernel, height * width], filler: param.weightFiller)
+        name: "weights", shape: [outputs, 1, bottom[1] * kernel * kernel, regions], filler: param.weightFiller)
     ]
     if param.biasTerm {
-      parameters.append(.init(name: "bias", shape: [1, 1, outputs, height * width], filler: param.biasFiller))
+      parameters.append(.init(name: "bias", shape: [1, 1, outputs, regions], filler: param.biasFiller))
     }
     return LayerShapes(tops: [[bottom[0], outputs, height, width]], parameters: parameters)
   }
@@ -53,10 +58,10 @@ package struct LocalConvolution: Layer {
     let top = binding.top(0)
     let learns = binding.runsBackward && binding.learns.contains(true)
     binding.backwardReads(bottoms: learns ? [bottom] : [])
-    let columns = binding.parameters[0].shape[2] * binding.parameters[0].shape[3]
-    return Run(binding, param, bottom, top, columns: binding.scratch(columns * MemoryLayout<Float>.stride))
+    return Run(binding, param, bottom, top)
   }
 
+  /// The places of each square that shares weights form one matrix product over the whole batch.
   private final class Run: LayerRun {
     private let engine: any Engine
     private let bottom: Blob
@@ -64,69 +69,104 @@ package struct LocalConvolution: Layer {
     private let weights: Parameter
     private let bias: Parameter?
     private let learns: [Bool]
-    /// Of one image: for each tap of the kernel, the values that it meets at all places.
-    private let columns: Region
     private let kernel: Int
     private let stride: Int
     private let pad: Int
-    private let taps: Int
-    private let places: Int
     private let outputs: Int
+    private let taps: Int
+    /// The places of each square.
+    private let squares: [[Int]]
+    /// Of one square: weights outputs x taps; the values that they meet, taps x (images places); and outputs x (images
+    /// places).
+    private let weightMatrix: Region
+    private let columnMatrix: Region
+    private let topMatrix: Region
 
-    init(_ binding: LayerBinding, _ param: LocalParameter, _ bottom: Blob, _ top: Blob, columns: Region) {
+    init(_ binding: LayerBinding, _ param: LocalParameter, _ bottom: Blob, _ top: Blob) {
       engine = binding.engine
       self.bottom = bottom
       self.top = top
       weights = binding.parameters[0]
       bias = param.biasTerm ? binding.parameters[1] : nil
       learns = binding.learns
-      self.columns = columns
       (kernel, stride, pad) = (Int(param.kernelSize), Int(param.stride), Int(param.pad))
-      (taps, places, outputs) = (weights.shape[2], weights.shape[3], weights.shape[0])
+      (outputs, taps) = (weights.shape[0], weights.shape[2])
+      let (height, width, side) = (top.shape[2], top.shape[3], Int(param.shareRegion))
+      squares = Swift.stride(from: 0, to: height, by: side).flatMap { y in
+        Swift.stride(from: 0, to: width, by: side).map { x in
+          (y..<min(height, y + side)).flatMap { row in (x..<min(width, x + side)).map { row * width + $0 } }
+        }
+      }
+      let most = top.shape[0] * (squares.map(\.count).max() ?? 0)
+      func scratch(_ count: Int) -> Region { binding.scratch(count * MemoryLayout<Float>.stride) }
+      (weightMatrix, columnMatrix, topMatrix) = (scratch(outputs * taps), scratch(taps * most), scratch(outputs * most))
     }
 
-    private var column: UnsafeMutablePointer<Float> { columns.pointer.assumingMemoryBound(to: Float.self) }
+    private func floats(_ region: Region) -> UnsafeMutablePointer<Float> {
+      region.pointer.assumingMemoryBound(to: Float.self)
+    }
 
-    /// Calls `body` with the index of each column's element and that of the image's value there, -1 in the padding.
+    private func gatherWeights(_ square: Int) {
+      let (matrix, all, count) = (floats(weightMatrix), weights.values + square, squares.count)
+      for i in 0..<(outputs * taps) { matrix[i] = all[i * count] }
+    }
+
+    /// Calls `body` for the taps of some channels at all places of a square, with the index of the column matrix and that
+    /// of the bottom's value, or nil in the padding.
     @inline(__always)
-    private func forEachTap(_ body: (_ column: Int, _ image: Int) -> Void) {
-      let (height, width) = (bottom.shape[2], bottom.shape[3])
-      let topWidth = top.shape[3]
-      for tap in 0..<taps {
-        let (c, ky, kx) = (tap / (kernel * kernel), tap / kernel % kernel, tap % kernel)
-        for place in 0..<places {
-          let y = place / topWidth * stride - pad + ky
-          let x = place % topWidth * stride - pad + kx
-          let isInside = y >= 0 && y < height && x >= 0 && x < width
-          body(tap * places + place, isInside ? (c * height + y) * width + x : -1)
+    private func forEachTap(_ square: Int, channels: Range<Int>, _ body: (_ column: Int, _ value: Int?) -> Void) {
+      let (height, width, topWidth) = (bottom.shape[2], bottom.shape[3], top.shape[3])
+      let (images, size) = (bottom.shape[0], bottom.shape.count(1...))
+      var column = channels.lowerBound * kernel * kernel * images * squares[square].count
+      for channel in channels {
+        for tap in 0..<(kernel * kernel) {
+          for image in 0..<images {
+            for place in squares[square] {
+              let y = place / topWidth * stride - pad + tap / kernel
+              let x = place % topWidth * stride - pad + tap % kernel
+              let isInside = y >= 0 && y < height && x >= 0 && x < width
+              body(column, isInside ? image * size + (channel * height + y) * width + x : nil)
+              column += 1
+            }
+          }
         }
       }
     }
 
-    private func gather(_ image: Int) {
-      let (values, column) = (bottom.values + image * bottom.shape.count(1...), column)
-      forEachTap { column[$0] = $1 < 0 ? 0 : values[$1] }
+    private func gatherColumns(_ square: Int) {
+      let (columns, values) = (floats(columnMatrix), bottom.values)
+      engine.parallel(bottom.shape[1], grain: 1) { from, to in
+        forEachTap(square, channels: from..<to) { columns[$0] = $1.map { values[$0] } ?? 0 }
+      }
     }
 
-    func forward() {
-      for image in 0..<bottom.shape[0] {
-        gather(image)
-        let (column, taps, places) = (column, taps, places)
-        engine.parallel(outputs, grain: max(1, 4096 / max(1, taps * places))) {
-          [weights, bias, top, outputs] from, to in
-          for output in from..<to {
-            let y = top.values + (image * outputs + output) * places
-            if let bias {
-              y.update(from: bias.values + output * places, count: places)
-            } else {
-              y.update(repeating: 0, count: places)
-            }
-            for tap in 0..<taps {
-              let (w, x) = (weights.values + (output * taps + tap) * places, column + tap * places)
-              for i in 0..<places { y[i] += w[i] * x[i] }
-            }
+    /// Calls `body` with each index of the top matrix, that of the top's value, and the output that it is of.
+    @inline(__always)
+    private func forEachTop(_ square: Int, _ body: (_ matrix: Int, _ value: Int, _ output: Int) -> Void) {
+      let places = top.shape[2] * top.shape[3]
+      var index = 0
+      for output in 0..<outputs {
+        for image in 0..<top.shape[0] {
+          for place in squares[square] {
+            body(index, (image * outputs + output) * places + place, output)
+            index += 1
           }
         }
+      }
+    }
+
+    private func product(_ square: Int) -> Int { top.shape[0] * squares[square].count }
+
+    func forward() {
+      guard top.count > 0 else { return }
+      for square in squares.indices {
+        gatherWeights(square)
+        gatherColumns(square)
+        engine.multiply(
+          MatrixProduct(m: outputs, n: product(square), k: taps), floats(weightMatrix), floats(columnMatrix),
+          floats(topMatrix))
+        let (matrix, y, bias, count) = (floats(topMatrix), top.values, bias?.values, squares.count)
+        forEachTop(square) { y[$1] = matrix[$0] + (bias?[$2 * count + square] ?? 0) }
       }
     }
 
@@ -135,44 +175,43 @@ package struct LocalConvolution: Layer {
       if let bias, learns[1] {
         bias.accumulate { sums, isFirst in
           if isFirst { sums.update(repeating: 0, count: bias.count) }
-          for image in 0..<top.shape[0] {
-            let dy = top.gradients + image * bias.count
-            for i in 0..<bias.count { sums[i] += dy[i] }
-          }
+          let (dy, count) = (top.gradients, squares.count)
+          for square in squares.indices { forEachTop(square) { sums[$2 * count + square] += dy[$1] } }
         }
       }
       guard bottom.hasGradient else { return }
-      let width = bottom.shape.count(1...)
-      for image in 0..<bottom.shape[0] {
-        let column = column
-        column.update(repeating: 0, count: taps * places)
-        for output in 0..<outputs {
-          let dy = top.gradients + (image * outputs + output) * places
-          for tap in 0..<taps {
-            let (w, dx) = (weights.values + (output * taps + tap) * places, column + tap * places)
-            for i in 0..<places { dx[i] += w[i] * dy[i] }
-          }
+      bottom.gradients.update(repeating: 0, count: bottom.count)
+      guard top.count > 0 else { return }
+      for square in squares.indices {
+        gatherWeights(square)
+        gatherTopGradients(square)
+        engine.multiply(
+          MatrixProduct(m: taps, n: product(square), k: outputs, transposeA: true), floats(weightMatrix),
+          floats(topMatrix), floats(columnMatrix))
+        let (columns, dx) = (floats(columnMatrix), bottom.gradients)
+        // The taps of a channel alone meet its values.
+        engine.parallel(bottom.shape[1], grain: 1) { from, to in
+          forEachTap(square, channels: from..<to) { if let value = $1 { dx[value] += columns[$0] } }
         }
-        let gradients = bottom.gradients + image * width
-        gradients.update(repeating: 0, count: width)
-        forEachTap { if $1 >= 0 { gradients[$1] += column[$0] } }
       }
+    }
+
+    private func gatherTopGradients(_ square: Int) {
+      let (matrix, dy) = (floats(topMatrix), top.gradients)
+      forEachTop(square) { index, value, _ in matrix[index] = dy[value] }
     }
 
     private func addWeightGradient(_ sums: UnsafeMutablePointer<Float>, isFirst: Bool) {
       if isFirst { sums.update(repeating: 0, count: weights.count) }
-      for image in 0..<bottom.shape[0] {
-        gather(image)
-        let (column, taps, places) = (column, taps, places)
-        engine.parallel(outputs, grain: max(1, 4096 / max(1, taps * places))) { [top, outputs] from, to in
-          for output in from..<to {
-            let dy = top.gradients + (image * outputs + output) * places
-            for tap in 0..<taps {
-              let (sum, x) = (sums + (output * taps + tap) * places, column + tap * places)
-              for i in 0..<places { sum[i] += x[i] * dy[i] }
-            }
-          }
-        }
+      guard top.count > 0 else { return }
+      for square in squares.indices {
+        gatherColumns(square)
+        gatherTopGradients(square)
+        engine.multiply(
+          MatrixProduct(m: outputs, n: taps, k: product(square), transposeB: true), floats(topMatrix),
+          floats(columnMatrix), floats(weightMatrix))
+        let (matrix, all, count) = (floats(weightMatrix), sums + square, squares.count)
+        for i in 0..<(outputs * taps) { all[i * count] += matrix[i] }
       }
     }
   }
@@ -180,6 +219,7 @@ package struct LocalConvolution: Layer {
   package static let examples: [LayerExample] = [
     example("3x3 with padding", [2, 2, 4, 5], "num_output: 3 kernel_size: 3 pad: 1"),
     example("stride 2 without bias", [3, 1, 5, 6], "num_output: 2 kernel_size: 2 stride: 2 bias_term: false"),
+    example("shared in 2x2 squares", [2, 2, 5, 6], "num_output: 3 kernel_size: 3 share_region: 2"),
   ]
 
   private static func example(_ name: String, _ shape: Shape, _ param: String) -> LayerExample {

@@ -42,14 +42,26 @@ struct LossNormalization: Sendable {
     try fields.refuse(param.hasScale && param.scale != 1, "loss_param.scale", "give the layer's loss_weight")
   }
 
-  /// At least 1 where it counts something, so that a batch without labels gives 0.
-  func divisor(labelled: Int, positions: Int, batch: Int) -> Float {
+  /// What the sum over a batch is divided by: its labelled positions (VALID), all positions of its records (FULL) or
+  /// its records (BATCH_SIZE). At least 1, so that a batch without labels gives 0.
+  ///
+  /// - Parameter positions: of a record.
+  func divisor(_ counts: LabelCounts, positions: Int) -> Float {
     switch mode {
-    case .valid: Float(max(1, labelled))
-    case .full: Float(max(1, positions))
-    case .batchSize: Float(max(1, batch))
+    case .valid: Float(max(1, counts.labelled))
+    case .full: Float(max(1, counts.records * positions))
+    case .batchSize: Float(max(1, counts.records))
     case .none: 1
     case .preFixed: fixed
     }
   }
+}
+
+/// How much of a batch has labels.
+struct LabelCounts: Equatable {
+  /// Positions whose label counts.
+  var labelled = 0
+  /// Records with a label that is not NaN, be it ignored. Those whose labels are all NaN are as if they were not in the
+  /// batch: a loss is what it would be without them.
+  var records = 0
 }

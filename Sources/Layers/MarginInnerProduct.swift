@@ -63,6 +63,7 @@ package struct MarginInnerProduct: Layer {
     private let engine: any Engine
     private let draws: LayerDraws
     private let param: MarginInnerProductParameter
+    private let margin: AngularMargin
     private let labels: ClassLabels
     private let features: Blob
     private let targets: Blob
@@ -85,6 +86,7 @@ package struct MarginInnerProduct: Layer {
       weights = binding.parameters[0]
       learns = binding.learns[0]
       self.param = param
+      margin = AngularMargin(factor: param.type.rawValue + 1)
       self.labels = labels
       self.features = features
       self.targets = targets
@@ -119,30 +121,7 @@ package struct MarginInnerProduct: Layer {
         guard param.type != .single, let label = try labels.label(targets.values, n) else { continue }
         let score = scores.values + n * labels.classes + label
         cosine[n] = score[0] / length[n]
-        score[0] = (length[n] * psi(cosine[n]).value + lambda * score[0]) / (1 + lambda)
-      }
-    }
-
-    /// psi at an angle of cosine c, its derivative by c, and k.
-    private func psi(_ c: Float) -> (value: Float, slope: Float) {
-      let square = c * c
-      switch param.type {
-      case .single:
-        return (c, 1)
-      case .double:
-        let sign: Float = c > 0 ? 1 : c < 0 ? -1 : 0
-        return (2 * sign * square - 1, 4 * sign * c)
-      case .triple:
-        let sign: Float = c > 0 ? 1 : c < 0 ? -1 : 0
-        let middle: Float = abs(c) > 0.5 ? 1 : abs(c) < 0.5 ? -1 : 0
-        return (middle * (4 * square * c - 3 * c) + sign * (1 + middle) - 2, middle * (12 * square - 3))
-      case .quadruple:
-        let sign: Float = c > 0 ? 1 : c < 0 ? -1 : 0
-        let middle = sign * (2 * square > 1 ? 1 : 2 * square < 1 ? -1 : 0)
-        return (
-          middle * (8 * square * square - 8 * square + 1) + 2 * sign + middle - 3,
-          middle * (32 * square * c - 16 * c)
-        )
+        score[0] = (length[n] * margin.psi(cosine[n]).value + lambda * score[0]) / (1 + lambda)
       }
     }
 
@@ -172,7 +151,7 @@ package struct MarginInnerProduct: Layer {
     /// Puts the gradient of |x| psi, made as long as a weight, in the place of the labelled weight's.
     private func turn(_ n: Int, _ label: Int, _ gradient: Float) {
       let (length, c) = (floats(lengths)[n], floats(cosines)[n])
-      let (value, slope) = psi(c)
+      let (value, slope) = margin.psi(c)
       // d(|x| psi) = psi' w + (psi - psi' c) x / |x|
       let alongX = (value - slope * c) / length
       let norm = (slope * slope + alongX * alongX).squareRoot()

@@ -119,7 +119,7 @@ package struct MultiBoxLoss: NormalizedLoss {
     private var target: UnsafeMutablePointer<Int32> { targets.pointer.assumingMemoryBound(to: Int32.self) }
 
     private var normalizer: Float {
-      normalization.divisor(labelled: labelledCount, positions: images * boxes, batch: images)
+      normalization.divisor(LabelCounts(labelled: labelledCount, records: images), positions: boxes)
     }
 
     func forward() throws {

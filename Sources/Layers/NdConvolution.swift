@@ -1,9 +1,10 @@
+import Compute
 import Nets
 import Tensors
 
 /// Convolution over one to three axes under the name that video-caffe gives it: `kernel_shape`, `stride_shape` and
 /// `pad_shape` have an extent for each axis.
-package struct NdConvolution: Layer {
+package struct NdConvolution: ConvolutionLayer {
   package static let type = "NdConvolution"
   package static let parameterFields: [String]? = ["convolution_param"]
   package static let bottomCount = 1...Int.max
@@ -14,6 +15,10 @@ package struct NdConvolution: Layer {
   package init(_ fields: LayerFields) throws { convolution = try ConvolutionFields(fields, isTransposed: false) }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try convolution.shapes(of: bottoms) }
+
+  package func description(of bottoms: [Shape]) throws -> ConvolutionDescription {
+    try convolution.description(of: bottoms)
+  }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
     convolution.rowwise(bottoms, along: axis)

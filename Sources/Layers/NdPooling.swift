@@ -1,8 +1,9 @@
+import Compute
 import Nets
 import Tensors
 
 /// Pooling over one to three axes under the name that video-caffe gives it: `kernel_shape` and `stride_shape`.
-package struct NdPooling: Layer {
+package struct NdPooling: PoolingLayer {
   package static let type = "NdPooling"
   package static let parameterFields: [String]? = ["pooling_param"]
   package static let bottomCount = 1...1
@@ -13,6 +14,9 @@ package struct NdPooling: Layer {
   package init(_ fields: LayerFields) throws { pooling = try Pooling(fields) }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try pooling.shapes(of: bottoms) }
+
+  package var isRandom: Bool { pooling.isRandom }
+  package func description(of bottom: Shape) throws -> PoolingDescription { try pooling.description(of: bottom) }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { pooling.rowwise(bottoms, along: axis) }
 

@@ -13,7 +13,7 @@ import Tensors
 /// Of forks: `ceil_mode: false` rounds down; `pool: AVE_EXC_PAD` divides by the values that are not padding; `pad_l`,
 /// `pad_r`, `pad_t` and `pad_b` pad each side by itself, and no window is left out then; `kernel_shape` and `stride_shape`
 /// give a window of one to three axes.
-package struct Pooling: Layer {
+package struct Pooling: PoolingLayer {
   package static let type = "Pooling"
   package static let parameterFields: [String]? = ["pooling_param"]
   package static let bottomCount = 1...1
@@ -140,7 +140,9 @@ package struct Pooling: Layer {
       padAfter: padsSides ? [Int(param.padB), Int(param.padR)] : pad)
   }
 
-  private func description(of bottom: Shape) throws -> PoolingDescription {
+  package var isRandom: Bool { param.pool == .stochastic }
+
+  package func description(of bottom: Shape) throws -> PoolingDescription {
     let window = window ?? planeWindow
     guard bottom.rank == 2 + window.stride.count else {
       throw fields.fault(
@@ -288,4 +290,12 @@ package struct Pooling: Layer {
         pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 } }
       """, phase: phase, checksGradient: phase == .test)
   }
+}
+
+/// A pooling under whatever name, for those who want to know what it computes.
+package protocol PoolingLayer: Layer {
+  /// Whether it takes a random value of a window, or their weighted mean in TEST; the description then says nothing of
+  /// the method.
+  var isRandom: Bool { get }
+  func description(of bottom: Shape) throws -> PoolingDescription
 }

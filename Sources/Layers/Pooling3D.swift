@@ -1,4 +1,5 @@
 import CaffeSchema
+import Compute
 import Diagnostics
 import Nets
 import Tensors
@@ -9,7 +10,7 @@ import Tensors
 /// `kernel_l`, `stride_l` (1) and `pad_l` (0), in other forks `kernel_d`, `kernel_depth`, `stride_d` and
 /// `temporal_stride`. The number of windows is rounded up, unless `ceil_mode: false` is given. C3D's form, `pooling_param`
 /// with `kernel_depth` and `temporal_stride`, is read as well.
-package struct Pooling3D: Layer {
+package struct Pooling3D: PoolingLayer {
   package static let type = "Pooling3D"
   package static let parameterFields: [String]? = ["pooling3d_param", "pooling_param"]
   package static let bottomCount = 1...1
@@ -95,6 +96,9 @@ package struct Pooling3D: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes { try pooling.shapes(of: bottoms) }
+
+  package var isRandom: Bool { pooling.isRandom }
+  package func description(of bottom: Shape) throws -> PoolingDescription { try pooling.description(of: bottom) }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { pooling.rowwise(bottoms, along: axis) }
 

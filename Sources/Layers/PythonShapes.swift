@@ -63,7 +63,7 @@ struct PythonShapes: Sendable {
       let boxes: Shape = [scores[0], 2 * scores[1], scores[2], scores[3]]
       return names.indices.map { $0 == 0 ? [scores[0], 1, scores[1] / 2 * scores[2], scores[3]] : boxes }
     case .proposalTargets, .regionData:
-      return try names.map(regionBlob)
+      throw fields.fault(.unsupported, "the shapes of its tops are no more than guesses", at: "python_param")
     case .regionSelection:
       // The best region of each class but the background.
       return names.map { _ in [max(1, (arguments.count("num_class") ?? 2) - 1), 5] }
@@ -73,10 +73,16 @@ struct PythonShapes: Sendable {
     }
   }
 
-  /// For data whose tops have other names than the class's authors gave them: those that are known.
+  /// Of data, whose sizes a configuration decides, and whose tops may have other names than the class's authors gave them.
   func outlines() -> [TopOutline]? {
     guard rule == .regionData || rule == .proposalTargets else { return nil }
-    return fields.parameter.top.map { name in (try? regionBlob(name)).map { .exactly($0) } ?? .unknown }
+    return fields.parameter.top.map { name in
+      guard let shape = try? regionBlob(name) else { return .unknown }
+      // The configuration decides.
+      if name == "data" { return TopOutline.images(batch: 1, channels: 3).usually(shape.dims) }
+      if name.contains("bbox") { return TopOutline([shape[0], nil]).usually(shape.dims) }
+      return .exactly(shape)
+    }
   }
 
   private func bottom(_ index: Int, _ bottoms: [Shape]) throws -> Shape {

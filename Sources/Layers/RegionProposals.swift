@@ -11,7 +11,7 @@ import Tensors
 /// Bottoms: scores 1 x 2A x H x W (background, then object), box predictions 1 x 4A x H x W, and the image's height, width
 /// and scale 1 x 3. Tops: regions R x 5 (0, x1, y1, x2, y2 in pixels), best first; optionally their scores R x 1. R is at
 /// most 300 (2000 in TRAIN), of the 6000 (12000) of highest score, as that project ships it. `param_str` gives
-/// `feat_stride`, the pixels between positions (16), and `scales` (8, 16, 32), each for ratios 1/2, 1 and 2. Nothing takes
+/// `feat_stride`, the pixels between positions (16), and `scales` (8, 16, 32), each for `ratios` 1/2, 1 and 2. Nothing takes
 /// a gradient.
 struct RegionProposals: Sendable {
   private static let overlap: Float = 0.7
@@ -32,7 +32,8 @@ struct RegionProposals: Sendable {
     self.fields = fields
     let arguments = PythonArguments(fields.parameter.pythonParam.paramStr)
     stride = Float(arguments.count("feat_stride") ?? 16)
-    anchors = RegionProposals.anchors(scales: arguments.list("scales") ?? [8, 16, 32])
+    anchors = RegionProposals.anchors(
+      scales: arguments.list("scales") ?? [8, 16, 32], ratios: arguments.list("ratios") ?? [0.5, 1, 2])
     (considered, kept) = fields.phase == .train ? (12_000, 2000) : (6000, 300)
     guard fields.parameter.bottom.count == 3, (1...2).contains(fields.parameter.top.count) else {
       throw fields.fault("takes scores, box predictions and im_info, and makes regions and, if asked, their scores")
@@ -40,8 +41,8 @@ struct RegionProposals: Sendable {
   }
 
   /// Of base size 16, around its centre; ratio by ratio, each in all scales.
-  private static func anchors(scales: [Double]) -> [Box] {
-    [0.5, 1, 2].flatMap { ratio in
+  private static func anchors(scales: [Double], ratios: [Double]) -> [Box] {
+    ratios.flatMap { ratio in
       let width = (256 / ratio).squareRoot().rounded(.toNearestOrEven)
       let height = (width * ratio).rounded(.toNearestOrEven)
       return scales.map { scale in

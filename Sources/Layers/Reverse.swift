@@ -22,6 +22,10 @@ package struct Reverse: Layer {
     return LayerShapes(tops: bottoms)
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axes.contains { (try? bottoms[0].canonicalAxis($0)) == axis } ? nil : .all
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     var map = Rearrangement(binding.bottomShapes[0].dims)
     for axis in axes { map = map.reversed(try binding.bottomShapes[0].canonicalAxis(axis)) }

@@ -10,7 +10,8 @@ import Tensors
 ///
 /// Bottoms: scores and targets t in 0 ... 1, N x … of one size. The sum is divided by N (`normalization: BATCH_SIZE`,
 /// the default), by the labelled values (VALID), by all values (FULL) or not at all (NONE): with many labels the default
-/// is a larger loss than a softmax's. Values whose target is NaN or `ignore_label` count for nothing.
+/// is a larger loss than a softmax's. Values whose target is NaN or `ignore_label` count for nothing, and a record whose
+/// targets are all NaN is as if it were not in the batch.
 package struct SigmoidCrossEntropyLoss: NormalizedLoss {
   package static let type = "SigmoidCrossEntropyLoss"
   package static let parameterFields: [String]? = ["loss_param"]
@@ -57,7 +58,10 @@ package struct SigmoidCrossEntropyLoss: NormalizedLoss {
     private let loss: Blob
     private let ignored: Int32?
     private let normalization: LossNormalization
-    private(set) var labelledCount = 0
+    /// Values of a record.
+    private let width: Int
+    private var counts = LabelCounts()
+    var labelledCount: Int { counts.labelled }
 
     init(
       _ engine: any Engine, _ scores: Blob, _ targets: Blob, _ loss: Blob, ignored: Int32?,
@@ -69,28 +73,32 @@ package struct SigmoidCrossEntropyLoss: NormalizedLoss {
       self.loss = loss
       self.ignored = ignored
       self.normalization = normalization
+      width = scores.count / max(1, scores.shape.extent(0))
     }
 
-    private var normalizer: Float {
-      normalization.divisor(labelled: labelledCount, positions: scores.liveCount, batch: scores.liveShape.extent(0))
-    }
+    private var normalizer: Float { normalization.divisor(counts, positions: width) }
 
     /// The target is cut to a whole number before it is compared, as in Caffe.
     @inline(__always)
-    private func counts(_ target: Float) -> Bool {
-      guard !target.isNaN else { return false }
-      guard let ignored else { return true }
-      return abs(target) < 0x1p30 ? Int32(target) != ignored : true
+    private func isIgnored(_ target: Float) -> Bool {
+      guard let ignored else { return false }
+      return abs(target) < 0x1p30 && Int32(target) == ignored
     }
 
     /// max(x, 0) - x t + ln(1 + e^-|x|), which cannot overflow.
     func forward() {
       let (x, t) = (scores.values, targets.values)
       var sum = 0.0
-      labelledCount = 0
-      for i in 0..<scores.liveCount where counts(t[i]) {
-        labelledCount += 1
-        sum += Double((x[i] > 0 ? x[i] : 0) - x[i] * t[i] + logf(1 + expf(-abs(x[i]))))
+      counts = LabelCounts()
+      for record in 0..<scores.liveShape.extent(0) {
+        var isPresent = false
+        for i in (record * width)..<((record + 1) * width) where !t[i].isNaN {
+          isPresent = true
+          guard !isIgnored(t[i]) else { continue }
+          counts.labelled += 1
+          sum += Double((x[i] > 0 ? x[i] : 0) - x[i] * t[i] + logf(1 + expf(-abs(x[i]))))
+        }
+        if isPresent { counts.records += 1 }
       }
       loss.values[0] = Float(sum) / normalizer
     }
@@ -101,7 +109,7 @@ package struct SigmoidCrossEntropyLoss: NormalizedLoss {
       let live = scores.liveCount
       (dx + live).update(repeating: 0, count: scores.count - live)
       engine.parallel(live, grain: 2048) { from, to in
-        for i in from..<to { dx[i] = counts(t[i]) ? factor * (1 / (1 + expf(-x[i])) - t[i]) : 0 }
+        for i in from..<to { dx[i] = t[i].isNaN || isIgnored(t[i]) ? 0 : factor * (1 / (1 + expf(-x[i])) - t[i]) }
       }
     }
   }

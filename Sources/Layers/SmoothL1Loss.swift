@@ -10,7 +10,7 @@ import Tensors
 /// Bottoms: a and b of one shape; optionally weights on d ('inside'), and on the cost ('outside'). a and b take a
 /// gradient. `loss_param { normalization }` divides as the R-FCN fork does: by the positions (VALID, FULL), N
 /// (BATCH_SIZE), `pre_fixed_normalizer` (PRE_FIXED) or not at all (NONE). A NaN in b means 'not labelled' and counts for
-/// nothing; N then counts the records that have a label. Unlike the SSD and R-FCN forks, whose gradient leaves out the
+/// nothing; N then counts the records that have a label, VALID the positions that have one in any channel. Unlike the SSD and R-FCN forks, whose gradient leaves out the
 /// inside weights, which matters only where these are neither 0 nor 1.
 package struct SmoothL1Loss: NormalizedLoss {
   package static let type = "SmoothL1Loss"
@@ -67,13 +67,9 @@ package struct SmoothL1Loss: NormalizedLoss {
       divisor: divisor, costs: costs)
   }
 
-  private var divisor: ((Shape) -> Float)? {
+  private var divisor: LossNormalization? {
     let param = fields.parameter.lossParam
-    guard param.hasNormalization || param.hasNormalize || dividesByPositions else { return nil }
-    return { [normalization] shape in
-      let positions = shape.extent(0) * shape.extent(2) * shape.extent(3)
-      return normalization.divisor(labelled: positions, positions: positions, batch: shape.extent(0))
-    }
+    return param.hasNormalization || param.hasNormalize || dividesByPositions ? normalization : nil
   }
 
   package static let examples: [LayerExample] = [

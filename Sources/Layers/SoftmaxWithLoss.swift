@@ -10,8 +10,9 @@ import Tensors
 /// Bottoms: scores N x C x (positions), labels N x (positions). Tops: the loss, one value; optionally the probabilities.
 /// The sum is divided by the labelled positions (`normalization: VALID`, the default), by all positions (FULL), by N
 /// (BATCH_SIZE) or not at all (NONE); `normalize: false` is the older word for BATCH_SIZE. Positions whose label is NaN
-/// or `ignore_label` count for nothing; a batch without any label gives loss 0 and gradient 0. Of SegNet's fork:
-/// `weight_by_label_freqs` multiplies each position's cost by the `class_weighting` of its label; what is divided by stays.
+/// or `ignore_label` count for nothing, and a record whose labels are all NaN is as if it were not in the batch; a batch
+/// without any label gives loss 0 and gradient 0. Of SegNet's fork: `weight_by_label_freqs` multiplies each position's
+/// cost by the `class_weighting` of its label; what is divided by stays.
 package struct SoftmaxWithLoss: NormalizedLoss {
   package static let type = "SoftmaxWithLoss"
   package static let parameterFields: [String]? = ["softmax_param", "loss_param"]
@@ -87,7 +88,8 @@ package struct SoftmaxWithLoss: NormalizedLoss {
     private let probabilities: Region
     private let normalization: LossNormalization
     private let weights: [Float]
-    private(set) var labelledCount = 0
+    private var counts = LabelCounts()
+    var labelledCount: Int { counts.labelled }
 
     init(
       _ engine: any Engine, _ op: any SoftmaxOp, _ labels: ClassLabels, _ scores: Blob, _ targets: Blob, _ loss: Blob,
@@ -107,21 +109,18 @@ package struct SoftmaxWithLoss: NormalizedLoss {
 
     var implementation: String { op.implementation }
 
-    private var normalizer: Float {
-      normalization.divisor(
-        labelled: labelledCount, positions: labels.liveOuter * labels.inner, batch: labels.liveOuter)
-    }
+    private var normalizer: Float { normalization.divisor(counts, positions: labels.inner) }
 
     func forward() throws {
       let p = probabilities.pointer.assumingMemoryBound(to: Float.self)
       op.forward(bottom: scores.values, top: p)
       var sum = 0.0
-      labelledCount = 0
+      var labelled = 0
       costs?.values.update(repeating: 0, count: costs?.count ?? 0)
       for o in 0..<labels.outer {
         for i in 0..<labels.inner {
           guard let label = try labels.label(targets.values, o * labels.inner + i) else { continue }
-          labelledCount += 1
+          labelled += 1
           let probability = p[(o * labels.classes + label) * labels.inner + i]
           let cost =
             -(weights.isEmpty ? 1 : weights[label])
@@ -130,6 +129,7 @@ package struct SoftmaxWithLoss: NormalizedLoss {
           sum += Double(cost)
         }
       }
+      counts = labels.counts(targets.values, labelled: labelled)
       loss.values[0] = Float(sum) / normalizer
     }
 

@@ -25,6 +25,12 @@ package struct Squeeze: Layer {
     return LayerShapes(tops: [Shape(kept.map { bottom[$0] })])
   }
 
+  /// The axes before stay.
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    let top = try? shapes(of: bottoms).tops[0]
+    return top.map { $0.rank > axis && $0.dims[...axis] == bottoms[0].dims[...axis] } == true ? .all : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     _ = binding.topViewing(binding.bottom(0), 0)
     binding.backwardReads()

@@ -28,6 +28,10 @@ package struct Transpose: Layer {
     LayerShapes(tops: [Shape(try order(bottoms[0]).map { bottoms[0][$0] })])
   }
 
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    (try? order(bottoms[0]))?.dropFirst(axis).first == axis ? .all : nil
+  }
+
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     Rearrangement(binding.bottomShapes[0].dims).permuted(try order(binding.bottomShapes[0])).bind(binding)
   }

@@ -17,6 +17,8 @@ package struct TopOutline: Hashable, Sendable {
   package var extents: [Int?]?
   /// The first extent, where the number of axes is not known.
   package var batch: Int?
+  /// What it usually is, to be tried first for what is not known.
+  package var usual: [Int]?
   /// Whether there may be more axes behind the extents, against what is usual.
   package var mayGrow = false
   /// Whether it is of images for certain, whoever reads them.
@@ -39,6 +41,13 @@ package struct TopOutline: Hashable, Sendable {
   /// Images of a batch.
   package static func images(batch: Int, channels: Int? = nil, height: Int? = nil, width: Int? = nil) -> TopOutline {
     TopOutline([batch, channels, height, width], isImages: true)
+  }
+
+  /// Open extents that are usually `dims`.
+  package func usually(_ dims: [Int]) -> TopOutline {
+    var outline = self
+    outline.usual = dims
+    return outline
   }
 
   package static func exactly(_ shape: Shape) -> TopOutline { TopOutline(shape.dims.map { $0 }) }

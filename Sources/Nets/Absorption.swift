@@ -46,11 +46,12 @@ struct Absorptions {
   /// Per node: whether another one does its work.
   private(set) var isAbsorbed: [Bool]
 
-  init(_ graph: Graph) {
+  /// - Parameter tasks: per node, those behind it; nil where they do not matter. Layers of different tasks are not joined.
+  init(_ graph: Graph, tasks: [Set<Int>]? = nil) {
     taken = graph.nodes.map { _ in [] }
     joined = taken
     isAbsorbed = graph.nodes.map { _ in false }
-    for (index, node) in graph.nodes.enumerated() where !isAbsorbed[index] {
+    for (index, node) in graph.nodes.enumerated() where !isAbsorbed[index] && !node.isIdle {
       guard let definition = node.definition as? any AbsorbingLayer else { continue }
       let chain = Absorptions.chain(behind: index, graph)
       let followers = chain.map { follower in
@@ -63,11 +64,13 @@ struct Absorptions {
       taken[index] = Array(chain.prefix(count))
       for follower in taken[index] { isAbsorbed[follower] = true }
     }
-    for value in graph.values where value.consumers.count > 1 && value.rows == nil { join(value.consumers, graph) }
+    for value in graph.values where value.consumers.count > 1 && value.rows == nil {
+      join(value.consumers, graph, tasks)
+    }
   }
 
   /// Readers of one value that are alike.
-  private mutating func join(_ readers: [(node: Int, bottom: Int)], _ graph: Graph) {
+  private mutating func join(_ readers: [(node: Int, bottom: Int)], _ graph: Graph, _ tasks: [Set<Int>]?) {
     var free = readers.map(\.node).filter { index in
       let node = graph.nodes[index]
       return node.definition is any JoiningLayer && node.bottoms.count == 1 && node.tops.count == 1
@@ -77,6 +80,7 @@ struct Absorptions {
       let others = free.dropFirst().filter { other in
         definition.joins(graph.nodes[other].definition)
           && graph.nodes[other].bottomWantsGradient == graph.nodes[first].bottomWantsGradient
+          && tasks?[other] == tasks?[first]
       }
       joined[first] = others
       for other in others { isAbsorbed[other] = true }

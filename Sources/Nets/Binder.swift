@@ -15,18 +15,24 @@ final class Binder {
 
   init(engine: any Engine) { self.engine = engine }
 
-  func bind(_ graph: Graph, parameters: [[Parameter]], clock: NetClock, pinsEverything: Bool, options: GraphOptions)
-    throws
-  {
+  /// - Parameter tasks: per node of the graph, the tasks behind it, where their gradients are told apart.
+  func bind(
+    _ graph: Graph, parameters: [[Parameter]], clock: NetClock, pinsEverything: Bool, options: GraphOptions,
+    tasks: [Set<Int>]? = nil
+  ) throws {
     let rows = Binder.liveRows(of: graph)
     for value in graph.values { sites.append(BlobSite(value: value, rows: value.rows.flatMap { rows[$0.source] })) }
     let outputs = Set(graph.outputs)
-    let absorptions = pinsEverything ? nil : Absorptions(graph)
+    let absorptions = pinsEverything ? nil : Absorptions(graph, tasks: tasks)
     let feedsOutputs = options.seedsOutputs
     func learns(_ node: Graph.Node) -> [Bool] {
       node.parameters.indices.map { options.learns && graph.learns(parameter: $0, of: node) }
     }
     for (index, node) in graph.nodes.enumerated() {
+      if node.isIdle {
+        for value in node.tops { sites[value].isAbsorbed = true }
+        continue
+      }
       if absorptions?.isAbsorbed[index] == true { continue }
       let taken = absorptions?.taken[index] ?? []
       let joined = absorptions?.joined[index] ?? []
@@ -39,6 +45,9 @@ final class Binder {
       let tops = last.tops + joined.flatMap { graph.nodes[$0].tops }
       bound.tops = tops.map { sites[$0] }
       bound.absorbed = taken + joined
+      bound.learned = ([index] + bound.absorbed).flatMap { layer in
+        zip(parameters[layer], learns(graph.nodes[layer])).filter(\.1).map(\.0)
+      }
       let binding = LayerBinding(
         binder: self, bound: bound, fields: node.fields, bottomShapes: node.bottoms.map { graph.values[$0].shape },
         topShapes: tops.map { graph.values[$0].shape }, parameters: parameters[index], learns: learns(node),
@@ -153,6 +162,8 @@ final class BoundNode {
   var runsBackward = false
   /// The layers whose work it does too.
   var absorbed: [Int] = []
+  /// The parameters that it learns.
+  var learned: [Parameter] = []
 
   init(kind: Kind, name: String, type: String) {
     self.kind = kind
@@ -169,7 +180,7 @@ final class BlobSite {
   let loss: LossTerm?
   /// Whether the caller writes the gradient.
   var isFed = false
-  /// Whether it never exists: its reader's work is done where it would be made.
+  /// Whether it never exists: its reader's work is done where it would be made, or there is none.
   var isAbsorbed = false
   /// Stands in until the producer is bound.
   var blob: Blob
@@ -200,8 +211,12 @@ final class BlobSite {
 package final class LossTerm {
   /// The blob's name.
   package let name: String
-  /// Starts as the prototxt's `loss_weight`; task weighting changes it from step to step.
-  package var weight: Float
+  /// The prototxt's `loss_weight`.
+  package let weight: Float
+  /// What task weighting multiplies the gradient by, from pass to pass; the objective is told without it.
+  package var factor: Float = 1
+  /// The task that the loss belongs to, where tasks are told apart.
+  var task: Int?
 
   init(name: String, weight: Float) {
     self.name = name

@@ -48,7 +48,9 @@ package struct ConformanceCase {
     var options = NetOptions(phase: expected.state.phase)
     options.keepsEverything = true
     options.graph = GraphOptions(seedsOutputs: hasGradients && forcesBackward, learns: hasGradients)
+    options.graph.learnsFrozen = forcesBackward
     let net = try Net(self.net, engine: engine, catalogue: catalogue, options: options)
+    if forcesBackward { ConformanceCase.thaw(net) }
     try feedInputs(of: net)
     try loadParameters(of: net)
     var outcome = Outcome()
@@ -60,6 +62,14 @@ package struct ConformanceCase {
     try net.backward()
     try compareGradients(net, &outcome)
     return outcome
+  }
+
+  /// Lets parameters with `lr_mult: 0` have gradients, which the engine else leaves out.
+  private static func thaw(_ net: Net) {
+    for entry in net.parameterTable.unique
+    where net.graph.learns(parameter: entry.index, of: net.graph.nodes[entry.layer]) {
+      entry.parameter.learningRateMultiplier = 1
+    }
   }
 
   /// Without `force_backward`, Caffe runs backward from losses alone, and inputs have no gradient.

@@ -20,6 +20,8 @@ package struct Graph {
     package var lossWeight: Float = 0
     /// Where each pass decides how many rows it has.
     package var rows: VaryingRows?
+    /// Whether nothing is done with it: see `GraphOptions.idle`.
+    package var isIdle = false
   }
 
   /// A layer with its bottoms and tops as indices into `values`.
@@ -32,6 +34,8 @@ package struct Graph {
     /// Per bottom: whether backward computes its gradient.
     package var bottomWantsGradient: [Bool]
     package var runsBackward = false
+    /// Whether it leads to nothing but losses and metrics that are out, and is not run.
+    package var isIdle = false
   }
 
   package private(set) var nodes: [Node] = []
@@ -42,6 +46,9 @@ package struct Graph {
   private var current: [String: Int] = [:]
   /// Per node: what the prototxt says of its bottoms.
   private var options: GraphOptions
+
+  /// The losses and metrics that are out.
+  package var idle: Set<String> { options.idle }
 
   /// What ended the building of a graph.
   package struct Fault {
@@ -72,10 +79,12 @@ package struct Graph {
       do {
         try graph.add(fields, at: index, of: parameters, catalogue)
       } catch {
+        graph.markIdle()
         graph.findGradients()
         return (graph, Fault(layer: index, error: error))
       }
     }
+    graph.markIdle()
     graph.findGradients()
     return (graph, nil)
   }
@@ -84,7 +93,9 @@ package struct Graph {
 
   /// Values that no layer reads, in the order in which Caffe lists net outputs: by name.
   package var outputs: [Int] {
-    values.indices.filter { values[$0].consumers.isEmpty }.sorted { values[$0].name < values[$1].name }
+    values.indices.filter { values[$0].consumers.isEmpty && !values[$0].isIdle }.sorted {
+      values[$0].name < values[$1].name
+    }
   }
 
   // MARK: Names and shapes
@@ -229,6 +240,31 @@ package struct Graph {
     return warnings
   }
 
+  // MARK: Losses that are out
+
+  /// Takes the layers that lead to nothing but losses and metrics that are out from the net's work.
+  private mutating func markIdle() {
+    guard !options.idle.isEmpty else { return }
+    for index in nodes.indices.reversed() where isIdle(nodes[index]) {
+      nodes[index].isIdle = true
+      for top in nodes[index].tops {
+        values[top].isIdle = true
+        values[top].lossWeight = 0
+      }
+      for bottom in nodes[index].bottoms {
+        values[bottom].consumers.removeAll { $0.node == index }
+        if values[bottom].consumers.isEmpty { values[bottom].isIdle = true }
+      }
+    }
+  }
+
+  /// Asked of the layers from the last one back.
+  private func isIdle(_ node: Node) -> Bool {
+    let ends = node.tops.contains { options.idle.contains(values[$0].name) }
+    return !node.tops.isEmpty
+      && node.tops.allSatisfy { values[$0].consumers.isEmpty && (ends || values[$0].isIdle) }
+  }
+
   // MARK: Gradients
 
   /// A value has a gradient when something before it learns (or gradients are forced) and a loss depends on it.
@@ -265,7 +301,8 @@ package struct Graph {
   /// Whether a gradient can go through bottom `position`.
   private func passes(_ position: Int, _ node: Node) -> Bool {
     let written = node.fields.parameter.propagateDown
-    if position < written.count, !written[position] { return false }
+    // As in Caffe, forcing gradients overrules it.
+    if position < written.count, !written[position], !options.forceBackward { return false }
     return node.definition.takesGradient(bottom: position)
   }
 
@@ -277,6 +314,7 @@ package struct Graph {
   package func learns(parameter index: Int, of node: Node) -> Bool {
     guard !node.parameters[index].isStatistic, !node.fields.parameter.freezeLearning else { return false }
     let specs = node.fields.parameter.param
+    if options.learnsFrozen { return true }
     return index < specs.count && specs[index].hasLrMult ? specs[index].lrMult != 0 : true
   }
 }
@@ -289,6 +327,10 @@ package struct GraphOptions: Sendable {
   package var seedsOutputs = false
   /// Whether parameters learn; false for nets that only run forward.
   package var learns = true
+  /// Losses and metrics that are out, by name: layers that lead to nothing else are not run, and their parameters stay.
+  package var idle: Set<String> = []
+  /// Whether parameters with `lr_mult: 0` get a gradient too, as Caffe computes it for a net with `force_backward`.
+  package var learnsFrozen = false
   /// Per index of a layer: the shapes of its tops, instead of those that it infers; for nets that are looked at without
   /// their sources.
   package var givenTops: [Int: [Shape]] = [:]

@@ -190,6 +190,12 @@ extension DescribedRun {
 /// be averaged rightly.
 package protocol LossRun: LayerRun {
   var labelledCount: Int { get }
+  /// The same of one value of a top, where its values are taken over different positions.
+  func labelledCount(top: Int, element: Int) -> Int
+}
+
+extension LossRun {
+  package func labelledCount(top: Int, element: Int) -> Int { labelledCount }
 }
 
 /// A layer that is accepted in nets, so that their shapes can be told, and may not run.

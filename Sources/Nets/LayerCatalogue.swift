@@ -15,13 +15,19 @@ package struct LayerCatalogue: Sendable {
 
   package func knows(_ type: String) -> Bool { types[type] != nil || shapeOnly[type] != nil }
 
+  /// Whether a type is unknown and no likely slip of the pen for a known one: a fork's.
+  package func isForeign(_ type: String) -> Bool {
+    !type.isEmpty && !knows(type) && !isSlip(type, among: types.keys) && !isSlip(type, among: shapeOnly.keys)
+  }
+
   package var allShapeOnly: [ShapeOnlyType] { shapeOnly.values.sorted { $0.type < $1.type } }
 
   package var all: [any Layer.Type] { types.values.sorted { $0.type < $1.type } }
 
   /// Decodes a layer.
   ///
-  /// - Parameter hasGivenTops: whether the caller knows the shapes of its tops: then a type that is not known will do.
+  /// - Parameter hasGivenTops: whether the caller knows the shapes of its tops: then a type that is not known will do, and
+  ///   one with fields that are not supported.
   /// - Throws: `unknownLayerType` with the nearest known type; whatever the layer's own `init` throws.
   package func define(_ fields: LayerFields, hasGivenTops: Bool = false) throws -> any Layer {
     guard fields.parameter.hasType, !fields.parameter.type.isEmpty else {
@@ -30,11 +36,19 @@ package struct LayerCatalogue: Sendable {
         at: fields.location())
     }
     if let type = types[fields.parameter.type] {
-      try checkCounts(type.bottomCount, type.topCount, type.role, fields)
-      return try type.init(fields)
+      do {
+        try checkCounts(type.bottomCount, type.topCount, type.role, fields)
+        return try type.init(fields)
+      } catch let fault as Diagnostic where hasGivenTops && fault.code == .unsupported {
+        return UnknownLayer(fields, fault, role: type.role)
+      }
     }
     if let type = shapeOnly[fields.parameter.type] {
-      try checkCounts(type.bottomCount, type.topCount, type.role, fields)
+      do {
+        try checkCounts(type.bottomCount, type.topCount, type.role, fields)
+      } catch let fault as Diagnostic where hasGivenTops && fault.code == .unsupported {
+        return UnknownLayer(fields, fault, role: type.role)
+      }
       return ShapeOnlyLayer(type, fields)
     }
     let meant = nearestName(to: fields.parameter.type, among: types.keys).map { "; did you mean '\($0)'?" } ?? ""
@@ -61,8 +75,19 @@ package struct LayerCatalogue: Sendable {
       : allowed.upperBound == .max
         ? "at least \(allowed.lowerBound)" : "\(allowed.lowerBound) to \(allowed.upperBound)"
     throw fields.fault(
-      .badParameter,
+      LayerCatalogue.typesOfCaffe.contains(fields.parameter.type) ? .badParameter : .unsupported,
       "takes \(wanted) \(kind)\(wanted == "1" ? "" : "s"), but \(count) \(count == 1 ? "is" : "are") given",
       at: count > 0 ? "\(kind)[0]" : "")
   }
+
+  /// Of which bottoms and tops are the same everywhere; other types differ from fork to fork.
+  private static let typesOfCaffe: Set<String> = [
+    "AbsVal", "Accuracy", "ArgMax", "BNLL", "BatchNorm", "BatchReindex", "Bias", "Clip", "Concat", "ContrastiveLoss",
+    "Convolution", "Crop", "Data", "Deconvolution", "Dropout", "DummyData", "ELU", "Eltwise", "Embed", "EuclideanLoss",
+    "Exp", "Filter", "Flatten", "HDF5Data", "HDF5Output", "HingeLoss", "Im2col", "ImageData", "InfogainLoss",
+    "InnerProduct", "Input", "LRN", "LSTM", "LSTMUnit", "Log", "MVN", "MemoryData", "MultinomialLogisticLoss", "PReLU",
+    "Parameter", "Pooling", "Power", "RNN", "ReLU", "Reduction", "Reshape", "SPP", "Scale", "Sigmoid",
+    "SigmoidCrossEntropyLoss", "Silence", "Slice", "Softmax", "SoftmaxWithLoss", "Split", "Swish", "TanH", "Threshold",
+    "Tile", "WindowData",
+  ]
 }

@@ -16,10 +16,18 @@ package final class Net {
   package let forwardSteps: [Step]
   /// Empty when nothing wants a gradient.
   package let backwardSteps: [Step]
+  /// Backward steps task by task, where `backwardSteps` are others; see `TaskOptions.measures`.
+  package let measuringSteps: [Step]?
+  /// The gradients of tasks in what they share, where they are asked for.
+  package let taskGradients: TaskGradients?
+  package let representationGradients: RepresentationGradients?
   package let memoryPlan: MemoryPlan
   private let memory: Memory
   private let sites: [BlobSite]
   private let runs: [any LayerRun]
+  /// Is told of each step that has run; nil for nobody. The blobs of a step are sure to be there in nets that keep
+  /// everything.
+  package var watcher: ((Step) throws -> Void)?
 
   /// Builds the layers of `source` that belong to `options.state`.
   ///
@@ -38,29 +46,43 @@ package final class Net {
     try Net.refuseStatisticsOfParts(source, graph)
     parameterTable = try ParameterTable(graph, sharing: options.sharing?.parameterTable, seed: options.seed)
     let binder = Binder(engine: engine)
+    let losses = options.tasks?.losses(graph)
+    let tasks = losses.map(graph.tasksBehind)
     try binder.bind(
       graph, parameters: parameterTable.byLayer, clock: clock, pinsEverything: options.keepsEverything,
-      options: graphOptions)
+      options: graphOptions, tasks: tasks)
     sites = binder.sites
+    for (task, own) in (losses ?? []).enumerated() {
+      for loss in own { sites[loss].loss?.task = task }
+    }
     var runs: [any LayerRun] = graph.nodes.map { _ in AbsorbedRun() }
     for node in binder.nodes {
       if let layer = node.layer, let run = node.run { runs[layer] = run }
     }
     self.runs = runs
-    let schedule = try Schedule(binder.nodes, engine: engine)
+    let schedule = try Schedule(binder.nodes, engine: engine, ordersTasks: options.tasks != nil)
     forwardSteps = schedule.forward
-    backwardSteps = graphOptions.learns || graphOptions.forceBackward ? schedule.backward : []
-    let steps = forwardSteps + backwardSteps
-    let pinned = sites.flatMap { [$0.blob.dataRegion, $0.blob.gradientRegion] }.filter(\.root.isPinned)
-    let nodes = Dictionary(
-      binder.nodes.compactMap { node in node.layer.map { ($0, node) } }, uniquingKeysWith: { first, _ in first })
-    let firstBackward = forwardSteps.count
-    let backward = backwardSteps.enumerated().compactMap { index, step in
-      step.kind == .backward ? step.layer.flatMap { nodes[$0] }.map { (step: firstBackward + index, node: $0) } : nil
+    var pairs: (shared: [MemoryPlan.RegionPair], inPlace: [MemoryPlan.RegionPair])
+    if let options = options.tasks, let tasks {
+      let orders = try TaskOrders(
+        binder.nodes, TaskReach(binder.nodes, ofLayer: tasks, taskCount: losses?.count ?? 0), options, engine)
+      backwardSteps = orders.training.steps
+      measuringSteps = orders.measuring?.steps
+      taskGradients = orders.gradients
+      representationGradients = orders.representation
+      pairs = orders.pairs(after: forwardSteps.count)
+    } else {
+      backwardSteps = graphOptions.learns || graphOptions.forceBackward ? schedule.backward : []
+      measuringSteps = nil
+      taskGradients = nil
+      representationGradients = nil
+      let backward = Net.nodes(of: backwardSteps, binder.nodes, after: forwardSteps.count)
+      pairs = (Net.sharedPairs(backward), Net.inPlacePairs(backward))
     }
-    memoryPlan = MemoryPlan(
-      steps: steps, shared: Net.sharedPairs(backward), inPlace: Net.inPlacePairs(binder.nodes, backward),
-      pinned: pinned)
+    pairs.inPlace.insert(contentsOf: Net.inPlacePairs(forward: binder.nodes), at: 0)
+    let steps = forwardSteps + backwardSteps + (measuringSteps ?? [])
+    let pinned = sites.flatMap { [$0.blob.dataRegion, $0.blob.gradientRegion] }.filter(\.root.isPinned)
+    memoryPlan = MemoryPlan(steps: steps, shared: pairs.shared, inPlace: pairs.inPlace, pinned: pinned)
     memory = Memory(byteCount: memoryPlan.byteCount)
     memoryPlan.apply(to: steps, pinned: pinned, memory: memory)
     try prepare()
@@ -81,18 +103,29 @@ package final class Net {
     for case let run as any PreparedRun in runs { try run.prepare() }
   }
 
-  /// Of the data that forward steps, and the gradients that backward steps, may write over others.
-  private static func inPlacePairs(_ nodes: [BoundNode], _ backward: [(step: Int, node: BoundNode)])
-    -> [MemoryPlan.RegionPair]
+  /// The nodes whose backward steps are among `steps`, with the steps' numbers.
+  private static func nodes(of steps: [Step], _ nodes: [BoundNode], after first: Int) -> [(step: Int, node: BoundNode)]
   {
-    let data = nodes.enumerated().flatMap { step, node in
+    let byLayer = Dictionary(
+      nodes.compactMap { node in node.layer.map { ($0, node) } }, uniquingKeysWith: { first, _ in first })
+    return steps.enumerated().compactMap { index, step in
+      step.kind == .backward ? step.layer.flatMap { byLayer[$0] }.map { (step: first + index, node: $0) } : nil
+    }
+  }
+
+  /// Of the data that forward steps may write over others.
+  private static func inPlacePairs(forward nodes: [BoundNode]) -> [MemoryPlan.RegionPair] {
+    nodes.enumerated().flatMap { step, node in
       node.inPlace.map { MemoryPlan.RegionPair(step: step, old: $0.bottom.dataRegion, new: $0.top.dataRegion) }
     }
-    let gradients = backward.flatMap { step, node in
+  }
+
+  /// Of the gradients that backward steps may write over others.
+  private static func inPlacePairs(_ backward: [(step: Int, node: BoundNode)]) -> [MemoryPlan.RegionPair] {
+    backward.flatMap { step, node in
       node.inPlace.filter { $0.bottom.hasGradient && $0.top.hasGradient }
         .map { MemoryPlan.RegionPair(step: step, old: $0.top.gradientRegion, new: $0.bottom.gradientRegion) }
     }
-    return data + gradients
   }
 
   /// Of the gradients that backward steps make equal.
@@ -108,14 +141,28 @@ package final class Net {
   /// Computes all blobs from the inputs, and the objective: the sum of the losses times their weights.
   @discardableResult
   package func forward() throws -> Float {
-    for step in forwardSteps { try step.run() }
+    try run(forwardSteps)
     clock.pass += 1
     return objective
   }
 
   /// Adds the gradient of the objective to the parameters', after `forward`.
-  package func backward() throws {
-    for step in backwardSteps { try step.run() }
+  package func backward() throws { try run(backwardSteps) }
+
+  private func run(_ steps: [Step]) throws {
+    guard let watcher else {
+      for step in steps { try step.run() }
+      return
+    }
+    for step in steps {
+      try step.run()
+      try watcher(step)
+    }
+  }
+
+  /// The same task by task, so that `taskGradients` has the gradients of each.
+  package func backwardTaskByTask() throws {
+    for step in measuringSteps ?? backwardSteps { try step.run() }
   }
 
   package func clearGradients() {
@@ -200,6 +247,8 @@ package struct NetOptions {
   /// Keeps every blob and gradient to be looked at after a pass, at the price of memory and of time: no layer does the
   /// work of another one.
   package var keepsEverything = false
+  /// Set where the gradients of tasks are told apart.
+  package var tasks: TaskOptions?
 
   package init(phase: Phase) {
     state = NetState()

@@ -14,6 +14,8 @@ package struct ParameterTable {
     /// `weights`, `bias`, …
     package let name: String
     package let parameter: Parameter
+    /// Whether it belongs to idle layers alone: it stays as it is.
+    package var isIdle = false
   }
 
   /// Per layer, in the layer's order.
@@ -35,6 +37,9 @@ package struct ParameterTable {
       }
       byLayer.append(own)
     }
+    let used = Set(
+      graph.nodes.indices.filter { !graph.nodes[$0].isIdle }.flatMap { byLayer[$0].map(ObjectIdentifier.init) })
+    for index in unique.indices { unique[index].isIdle = !used.contains(ObjectIdentifier(unique[index].parameter)) }
   }
 
   private func parameters(ofLayer name: String) -> [Parameter]? {

@@ -14,6 +14,8 @@ package struct Step {
     case seed
     /// A gradient that nobody computes is zero.
     case zero
+    /// The gradients of tasks are multiplied by their weights.
+    case weigh
   }
 
   package let kind: Kind
@@ -41,10 +43,12 @@ struct Schedule {
   private(set) var backward: [Step] = []
   private let engine: any Engine
 
-  init(_ nodes: [BoundNode], engine: any Engine) throws {
+  /// - Parameter ordersTasks: leaves `backward` to `TaskBackward`.
+  init(_ nodes: [BoundNode], engine: any Engine, ordersTasks: Bool = false) throws {
     self.engine = engine
     Schedule.settleReorders(nodes)
     for node in nodes { forward.append(try forwardStep(node)) }
+    if ordersTasks { return }
     for node in nodes.reversed() where node.runsBackward || node.kind != .reorder {
       for top in node.tops where top.blob.hasGradient { try gather(top, producer: node) }
       if node.runsBackward { backward.append(try backwardStep(node)) }
@@ -100,15 +104,8 @@ struct Schedule {
     let blob = site.blob
     var parts = site.branches.filter { $0.reader.runsBackward && $0.blob.hasGradient }.map(\.blob)
     if let loss = site.loss {
-      let seed = parts.isEmpty ? blob : Blob(name: blob.name, shape: blob.shape, layout: .plain, hasGradient: true)
-      backward.append(
-        Step(
-          kind: .seed, layer: producer.layer, name: site.name, bottoms: [], tops: [blob], reads: [],
-          writes: [seed.gradientRegion]
-        ) {
-          if blob.rows != nil { seed.gradients.update(repeating: 0, count: seed.count) }
-          seed.gradients.update(repeating: loss.weight, count: blob.liveCount)
-        })
+      let seed = parts.isEmpty ? blob : Blob(name: blob.name, shape: blob.shape, layout: blob.layout, hasGradient: true)
+      backward.append(try seedStep(seed, loss, liveCount: { blob.liveCount }, producer))
       if parts.isEmpty { return }
       parts.append(seed)
     }
@@ -127,6 +124,18 @@ struct Schedule {
       parts[0].gradientRegion.unite(with: blob.gradientRegion)
     default:
       backward.append(try sumStep(parts, into: blob, producer))
+    }
+  }
+
+  private func seedStep(_ seed: Blob, _ loss: LossTerm, liveCount: @escaping () -> Int, _ producer: BoundNode) throws
+    -> Step
+  {
+    let write = try LossSeed(seed, loss, engine: engine)
+    return Step(
+      kind: .seed, layer: producer.layer, name: seed.name, bottoms: [], tops: [seed], reads: [],
+      writes: [seed.gradientRegion]
+    ) {
+      write(liveCount: liveCount(), to: seed.gradient)
     }
   }
 
@@ -151,6 +160,18 @@ extension BoundNode {
   }
 }
 
+/// A fixed array of numbers that a step works with.
+final class FloatList {
+  let base: UnsafeMutablePointer<Float>
+
+  init(_ count: Int) {
+    base = .allocate(capacity: count)
+    base.initialize(repeating: 0, count: count)
+  }
+
+  deinit { base.deallocate() }
+}
+
 /// A fixed array of pointers for ops that take several bottoms.
 package final class PointerList {
   private let storage: UnsafeMutablePointer<UnsafeMutableRawPointer>
@@ -167,5 +188,28 @@ package final class PointerList {
   package subscript(index: Int) -> UnsafeMutableRawPointer {
     get { storage[index] }
     set { storage[index] = newValue }
+  }
+}
+
+/// Writes the weight of a loss as the gradient of its top, of the rows that there are.
+struct LossSeed {
+  private let loss: LossTerm
+  private let count: Int
+  /// For a top that other layers read in blocks, whose filling has to stay zero.
+  private let blocked: (weights: FloatList, reorder: any ReorderOp)?
+
+  init(_ top: Blob, _ loss: LossTerm, engine: any Engine) throws {
+    self.loss = loss
+    count = top.count
+    blocked =
+      top.layout == .plain
+      ? nil : (FloatList(top.count), try engine.reorder(shape: top.shape, from: .plain, to: top.layout))
+  }
+
+  func callAsFunction(liveCount: Int, to gradient: UnsafeMutableRawPointer) {
+    let values = blocked?.weights.base ?? gradient.assumingMemoryBound(to: Float.self)
+    if liveCount < count { values.update(repeating: 0, count: count) }
+    values.update(repeating: loss.weight * loss.factor, count: liveCount)
+    blocked?.reorder.run(from: values, to: gradient)
   }
 }

@@ -16,6 +16,8 @@ package struct ShapeAssumptions {
     package let isGiven: Bool
     /// Whether the layer's fields tell all of them.
     package let isKnown: Bool
+    /// Whether nobody here knows the layer's type, or the layer has fields that are not supported.
+    package let isForeign: Bool
   }
 
   /// As far as it could be built.
@@ -41,7 +43,8 @@ package struct ShapeAssumptions {
       let names = layers[index].parameter.top
       return Assumption(
         fields: search.fields(index), tops: Array(zip(names, tops)), isGiven: names.allSatisfy { given[$0] != nil },
-        isKnown: search.outlines[index]?.allSatisfy { $0.shape != nil } ?? false)
+        isKnown: search.outlines[index]?.allSatisfy { $0.shape != nil } ?? false,
+        isForeign: search.foreign.contains(index))
     }
   }
 }
@@ -65,12 +68,14 @@ struct ShapeSearch {
   let given: [String: Shape]
   /// Of the layers in `Attempt.shapes`, unless all is given.
   private(set) var outlines: [Int: [TopOutline]] = [:]
+  /// The layers that nobody here knows, or that have fields that are not supported.
+  private(set) var foreign: Set<Int> = []
   private var builtLayers = 0
   private var sidesteps = 0
   private var tried: Set<[Int: [Shape]]> = []
 
-  /// How many layers are added at most, over all graphs that are tried.
-  private static let mostLayers = 20_000
+  /// How many layers are added at most, over all graphs that are tried; fewer where more is open than data.
+  private var mostLayers: Int { foreign.isEmpty ? 20_000 : 2000 }
   private static let mostSidesteps = 3
 
   init(
@@ -117,7 +122,7 @@ struct ShapeSearch {
     var best: Attempt?
     var beside: Attempt?
     for shapes in revisions(of: attempt, at: fault.layer) where tried.insert(shapes).inserted {
-      guard builtLayers < ShapeSearch.mostLayers else { break }
+      guard builtLayers < mostLayers else { break }
       let next = build(shapes)
       guard let nextFault = next.fault else { return next }
       if next.reach > best?.reach ?? attempt.reach { best = next }
@@ -167,13 +172,55 @@ struct ShapeSearch {
 
   private mutating func firstGuess(_ index: Int, _ graph: Graph) -> [Shape]? {
     let fields = fields(index)
-    guard let layer = try? catalogue.define(fields) as? any AbsentSourceLayer else { return nil }
+    if catalogue.isForeign(fields.parameter.type) { return foreignGuess(fields, index, graph) }
+    let definition: any Layer
+    do {
+      definition = try catalogue.define(fields)
+    } catch let fault as Diagnostic where fault.code == .unsupported {
+      return foreignGuess(fields, index, graph)
+    } catch { return nil }
+    guard let layer = definition as? any AbsentSourceLayer else { return nil }
     let bottoms = fields.parameter.bottom.compactMap { name in graph.values.last { $0.name == name }?.shape }
     guard bottoms.count == fields.parameter.bottom.count,
       let outlines = layer.outlinesWithoutSource(bottoms: bottoms)
     else { return nil }
     self.outlines[index] = outlines
     return zip(fields.parameter.top, outlines).map { given[$0] ?? guess($1, read: $0, after: index) }
+  }
+
+  /// Of a layer whose type nobody here knows: one value for a loss or metric; what the layer computes that its fields
+  /// are of, such as `convolution_param`; else the shapes of its bottoms.
+  private mutating func foreignGuess(_ fields: LayerFields, _ index: Int, _ graph: Graph) -> [Shape]? {
+    let tops = fields.parameter.top
+    let bottoms = fields.parameter.bottom.compactMap { name in graph.values.last { $0.name == name }?.shape }
+    guard bottoms.count == fields.parameter.bottom.count else { return nil }
+    foreign.insert(index)
+    if UnknownLayer.role(ofType: fields.parameter.type) != .transform {
+      outlines[index] = tops.map { _ in .exactly(.scalar) }
+      return tops.map { given[$0] ?? .scalar }
+    }
+    if let likeness = likeness(of: fields.parameter) {
+      var parameter = fields.parameter
+      parameter.type = likeness
+      let known = LayerFields(parameter: parameter, places: fields.places, phase: phase, paths: paths)
+      if let shapes = try? catalogue.define(known).shapes(of: bottoms).tops, shapes.count == tops.count {
+        outlines[index] = shapes.map(TopOutline.exactly)
+        return zip(tops, shapes).map { given[$0] ?? $1 }
+      }
+    }
+    outlines[index] = tops.map { _ in .unknown }
+    guard !bottoms.isEmpty else { return tops.map { given[$0] ?? guess(.unknown, read: $0, after: index) } }
+    return tops.indices.map { given[tops[$0]] ?? bottoms[min($0, bottoms.count - 1)] }
+  }
+
+  /// The type whose fields a layer is given.
+  private func likeness(of layer: LayerParameter) -> String? {
+    if layer.hasConvolutionParam { return layer.type.lowercased().contains("deconv") ? "Deconvolution" : "Convolution" }
+    if layer.hasInnerProductParam { return "InnerProduct" }
+    if layer.hasPoolingParam { return "Pooling" }
+    if layer.hasConcatParam { return "Concat" }
+    if layer.hasReshapeParam { return "Reshape" }
+    return layer.hasRoiPoolingParam ? "ROIPooling" : nil
   }
 
   /// Side of an image of unknown size.
@@ -183,6 +230,7 @@ struct ShapeSearch {
 
   private func guess(_ outline: TopOutline, read name: String, after index: Int) -> Shape {
     if let shape = outline.shape { return shape }
+    if let usual = outline.usual, let shape = outline.fitted(usual) { return shape }
     let cut = channels(cutFrom: name, after: index)
     let isImage = outline.isImages || feedsWindows(name, after: index)
     guard let extents = outline.extents else {

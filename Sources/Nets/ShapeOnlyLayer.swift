@@ -73,6 +73,9 @@ struct ShapeOnlyLayer: RefusedLayer, AbsentSourceLayer {
 
   func bind(_ binding: LayerBinding) throws -> any LayerRun { throw fault }
 
+  /// What does not run may stand behind rows that vary.
+  func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .indifferent }
+
   func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     switch known.rule {
     case .shapes(let rule): return try rule(fields, bottoms)
@@ -89,7 +92,7 @@ struct ShapeOnlyLayer: RefusedLayer, AbsentSourceLayer {
   }
 }
 
-/// A layer of a type that nobody here knows, with tops whose shapes the caller gave.
+/// A layer of a type that nobody here knows, or with fields that are not supported, with tops whose shapes the caller gave.
 struct UnknownLayer: RefusedLayer {
   static let type = ""
   static let bottomCount = 0...Int.max
@@ -97,11 +100,24 @@ struct UnknownLayer: RefusedLayer {
   static let examples: [LayerExample] = []
 
   private let fault: Diagnostic
+  let role: LayerRole
 
-  init(_ fields: LayerFields, _ fault: Diagnostic) { self.fault = fault }
+  init(_ fields: LayerFields, _ fault: Diagnostic, role: LayerRole? = nil) {
+    self.fault = fault
+    self.role = role ?? UnknownLayer.role(ofType: fields.parameter.type)
+  }
+
+  /// By the name alone.
+  static func role(ofType type: String) -> LayerRole {
+    if type.hasSuffix("Loss") || type.hasSuffix("_LOSS") { return .loss }
+    return ["Accuracy", "Evaluat", "ACCURACY"].contains { type.contains($0) } ? .metric : .transform
+  }
 
   var refusal: Diagnostic? { fault }
   func bind(_ binding: LayerBinding) throws -> any LayerRun { throw fault }
+
+  /// What does not run may stand behind rows that vary.
+  func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { .indifferent }
 
   init(_ fields: LayerFields) throws { throw fields.fault(.unknownLayerType, "is made by the catalogue alone") }
 

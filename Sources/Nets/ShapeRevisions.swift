@@ -36,8 +36,12 @@ extension ShapeSearch {
         let scaled = likenesses.compactMap { ShapeSearch.scaled(present, graph.values[bottom].shape.dims, to: $0) }
         // Steps x streams, of which a sibling tells the streams.
         let paired = siblings.filter { $0.count > 1 }.map { [present.first ?? 1, $0[0]] }
-        let wanted = paired + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled
-        for dims in wanted + ShapeSearch.variants(of: present) {
+        let wanted =
+          paired + reshaped(index, present, graph.values[bottom].shape)
+          + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled
+        // What a layer of a detector that is not known makes is mostly regions.
+        let regions = foreign.contains(origin.layer) ? [[128, 5]] : []
+        for dims in wanted + regions + ShapeSearch.variants(of: present) {
           guard let shape = outline.fitted(dims), shape != shapes[origin.top] else { continue }
           let alike = shapes.indices.filter { shapes[$0] == shapes[origin.top] }
           for tops in alike.count > 1 ? [[origin.top], alike] : [alike] {
@@ -74,6 +78,17 @@ extension ShapeSearch {
     return [revision]
   }
 
+  /// A source with as many records as fill the shape that a Reshape layer gives to `bottom`, which is made of it.
+  private func reshaped(_ index: Int, _ source: [Int], _ bottom: Shape) -> [[Int]] {
+    let wanted = layers[index].parameter.reshapeParam.shape.dim.map(Int.init)
+    guard layers[index].parameter.type == "Reshape", !wanted.isEmpty, wanted.allSatisfy({ (1..<100_000).contains($0) }),
+      let batch = source.first, bottom.count > 0
+    else { return [] }
+    let values = wanted.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue }
+    guard values > 0, values % bottom.count == 0 else { return [] }
+    return [[batch * (values / bottom.count)] + source.dropFirst()]
+  }
+
   /// A source of images for which what is made of it, now `bottom`, would be `wanted`, if sizes go along.
   private static func scaled(_ source: [Int], _ bottom: [Int], to wanted: [Int]) -> [Int]? {
     guard source.count == 4, bottom.count == 4, wanted.count == 4, bottom != wanted else { return nil }
@@ -91,9 +106,9 @@ extension ShapeSearch {
       let (value, cuts) = open.removeFirst()
       let made = attempt.graph.values[value]
       let node = attempt.graph.nodes[made.producer]
-      if attempt.shapes[made.producer] != nil, node.bottoms.isEmpty {
+      if attempt.shapes[made.producer] != nil {
         found.append(Origin(layer: made.producer, top: made.top, cuts: cuts))
-        continue
+        if node.bottoms.isEmpty { continue }
       }
       let cut = ShapeSearch.cut(node, top: made.top)
       for bottom in node.bottoms where seen.insert(bottom).inserted {
@@ -138,11 +153,15 @@ extension ShapeSearch {
   /// Other sizes of images, other lengths of vectors, other numbers of axes.
   private static func variants(of dims: [Int]) -> [[Int]] {
     let batch = dims.first ?? 1
+    // Regions and sizes of images, for layers that read them; clips.
+    let boxes = [[128, 5], [1, 3], [batch, 3, 16, 112, 112]]
     guard dims.count == 4 else {
-      return [[batch], [batch, 1], [batch, 64], [batch, 3, 224, 224], [batch, 1, 224, 224], [batch, 1, 28, 28]]
+      return [[batch], [batch, 1], [batch, 64], [batch, 3, 224, 224], [batch, 1, 224, 224], [batch, 1, 28, 28]] + boxes
     }
-    let sides = [256, 320, 512, 300, 128, 96, 64, 32, 28, 48, 24, 12, 321, 500].map { [batch, dims[1], $0, $0] }
+    let sides =
+      [256, 320, 512, 300, 128, 96, 64, 32, 28, 48, 24, 12, 321, 500].map { [batch, dims[1], $0, $0] }
+      + [[batch, dims[1], 640, 1024]]
     let channels = [3, 1, 2, 6, 4, 10].map { [batch, $0, dims[2], dims[3]] }
-    return channels + sides + [[batch, 1, 28, 28], [batch, 1, 1, 1]]
+    return channels + sides + [[batch, 1, 28, 28], [batch, 1, 1, 1]] + boxes
   }
 }

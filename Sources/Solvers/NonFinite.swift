@@ -57,6 +57,7 @@ extension Solver {
     statistics.restore()
     let found = try NonFiniteSearch(nets.train, iteration: iteration).diagnose()
     statistics.restore()
+    tasks.undo()
     switch options.nonFinitePolicy {
     case .stop:
       throw ended(found, "training stops before the weights are changed by it")

@@ -49,9 +49,9 @@ struct NonFiniteSearch {
   }
 
   private var brokenLosses: String {
-    let tasks = TaskTable(net.graph).tasks
+    let tasks = TaskTable(net).tasks
     let broken = net.losses.filter { !$0.blob.values[0].isFinite }.map { term, blob in
-      let task = tasks.first { $0.loss.map { net.graph.values[$0].name } == term.name }
+      let task = tasks.first { $0.losses.contains { net.graph.values[$0].name == term.name } }
       let value = blob.values[0].isNaN ? "nan" : logText(blob.values[0])
       return "loss '\(term.name)'\(task.map { " (task '\($0.name)')" } ?? "") is \(value)"
     }

@@ -10,19 +10,25 @@ final class ParameterUpdate {
 
   private let settings: SolverSettings
   private let engine: any Engine
-  private let entries: [ParameterTable.Entry]
+  /// Whether the gradients become what was taken off the weights: what a snapshot with `snapshot_diff` holds.
+  private let keepsUpdates: Bool
+  private var entries: [ParameterTable.Entry]
   /// Per parameter, the rule's vectors.
   private let memories: [[Memory]]
 
   init(_ settings: SolverSettings, _ net: Net) {
     self.settings = settings
     engine = net.engine
+    keepsUpdates = settings.snapshotsGradients
     entries = net.parameterTable.unique
     memories = entries.map { entry in
       (0..<settings.rule.historyCount).map { _ in Memory(byteCount: entry.parameter.count * MemoryLayout<Float>.stride)
       }
     }
   }
+
+  /// Goes over to another net with the same parameters, of which others may be idle.
+  func use(_ net: Net) { entries = net.parameterTable.unique }
 
   /// The history in the order of the format: the first vector of every parameter, then the second of every one.
   var histories: [(entry: ParameterTable.Entry, values: UnsafeMutablePointer<Float>)] {
@@ -35,14 +41,14 @@ final class ParameterUpdate {
   var gradientsAreFinite: Bool {
     entries.allSatisfy { entry in
       let parameter = entry.parameter
-      guard parameter.isLearned, !parameter.gradientIsClear else { return true }
+      guard parameter.isLearned, !entry.isIdle, !parameter.gradientIsClear else { return true }
       return engine.vectors.isFinite(parameter.count, parameter.gradients)
     }
   }
 
   func apply(rate: Float, iteration: Int) {
     let scale = clipFactor() / Float(settings.iterationSize)
-    for (entry, memory) in zip(entries, memories) where entry.parameter.isLearned {
+    for (entry, memory) in zip(entries, memories) where entry.parameter.isLearned && !entry.isIdle {
       apply(entry.parameter, memory, rate: rate, scale: scale, iteration: iteration)
     }
   }
@@ -51,7 +57,7 @@ final class ParameterUpdate {
   private func clipFactor() -> Float {
     guard let limit = settings.clipGradients else { return 1 }
     var squares = 0.0
-    for entry in entries where entry.parameter.isLearned {
+    for entry in entries where entry.parameter.isLearned && !entry.isIdle {
       let gradients = entry.parameter.settledGradients()
       squares += engine.vectors.dot(entry.parameter.count, gradients, gradients)
     }
@@ -78,11 +84,12 @@ final class ParameterUpdate {
       first: first, second: memory.count > 1 ? memory[1].base.assumingMemoryBound(to: Float.self) : first)
     let decay = settings.weightDecay * parameter.decayMultiplier
     let localRate = self.rate(of: parameter, gradients, rate, scale)
-    engine.parallel(parameter.count, grain: 8192) { [settings] from, to in
+    engine.parallel(parameter.count, grain: 8192) { [settings, keepsUpdates] from, to in
       for start in stride(from: from, to: to, by: ParameterUpdate.run) {
         let g = gradients + start
         let w = values + start
         let count = min(ParameterUpdate.run, to - start)
+        let old = keepsUpdates ? Array(UnsafeBufferPointer(start: w, count: count)) : []
         if decay == 0 || settings.decouplesDecay {
           let kept = 1 - localRate * decay
           if kept != 1 { for i in 0..<count { w[i] *= kept } }
@@ -93,6 +100,7 @@ final class ParameterUpdate {
           for i in 0..<count { g[i] = g[i] * scale + decay * (w[i] > 0 ? 1 : w[i] < 0 ? -1 : 0) }
         }
         settings.rule.apply(count, rate: localRate, iteration: iteration, g, w, history.from(start))
+        for i in old.indices { g[i] = old[i] - w[i] }
       }
     }
     parameter.touch()

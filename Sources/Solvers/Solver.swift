@@ -2,6 +2,7 @@ import CaffeSchema
 import Diagnostics
 import Glibc
 import Nets
+import Tasks
 import Tensors
 
 /// Trains a net: the loop of forward, backward and update, with tests, log lines and snapshots in between.
@@ -40,18 +41,34 @@ package final class Solver {
   private struct Stop: Error {}
 
   package let settings: SolverSettings
-  package let nets: SolverNets
+  package internal(set) var nets: SolverNets
   package internal(set) var iteration = 0
   let log: TrainingLog
-  let options: Options
+  private(set) var options: Options
   let files: SnapshotFiles
   let update: ParameterUpdate
   let statistics: StatisticsCopy
+  /// Of the tasks that have not stopped.
+  var tasks: TaskTraining
+  var debug: DebugInfo?
   /// The losses that the smoothed loss is the mean of, oldest first.
   var recentLosses: [Float] = []
   /// What the learning rate of the policy is multiplied by.
   var rateFactor: Float = 1
   var best: BestScore?
+  /// The best test of each task so far, and how many tests ago one got better.
+  var taskBests: [String: BestScore] = [:]
+  var testsWithoutGain = 0
+  /// The iteration of the newest test that tasks were judged by.
+  var judgedTest: Int?
+  /// The tasks of the whole training net, with their losses.
+  let allTasks: [(name: String, losses: [String])]
+  /// What tells how good each task is; empty where nobody asks.
+  var taskMetrics: [TaskMetric] = []
+  /// nil where tasks do not stop by themselves.
+  var stopping: TaskStopping?
+  /// Whether training ends before max_iter, since there is nothing more to gain.
+  var isOver = false
   /// The iterations of this run's snapshots that are there.
   var keptSnapshots: [Int] = []
   /// The newest snapshot: its iteration and the path of its state.
@@ -62,16 +79,30 @@ package final class Solver {
   var lastDisplay: (iteration: Int, time: Double)
   var wantsSnapshot = false
   private var ask: () -> Request = { .goOn }
+  /// Of the iteration that is going on.
+  private var iterationLosses = IterationLosses()
 
-  package init(_ settings: SolverSettings, nets: SolverNets, log: TrainingLog, options: Options = Options()) {
+  /// - Throws: `badSolver` when what `multi_task` says does not fit the nets.
+  package init(_ settings: SolverSettings, nets: SolverNets, log: TrainingLog, options: Options = Options()) throws {
     self.settings = settings
     self.nets = nets
     self.log = log
     self.options = options
     update = ParameterUpdate(settings, nets.train)
+    allTasks = TaskTable(nets.train).learned.map { task in
+      (task.name, task.losses.map { nets.train.graph.values[$0].name })
+    }
     statistics = StatisticsCopy(nets.train)
+    tasks = TaskTraining(settings, nets.train)
+    debug = DebugInfo(settings, nets, log)
     files = SnapshotFiles(prefix: settings.snapshotPrefix, format: settings.snapshotFormat)
     lastDisplay = (0, monotonicSeconds())
+    stopping = try TaskStopping(settings, nets)
+    taskMetrics = try bestMetricsOfTasks()
+    if settings.parameter.multiTask.keepBest, options.best == nil {
+      let net = Int(settings.parameter.multiTask.validationNet)
+      self.options.best = try BestMetric(taskMetrics, net: net, tests: nets.tests)
+    }
   }
 
   // MARK: The loop
@@ -88,11 +119,18 @@ package final class Solver {
   ) throws -> Bool {
     ask = request
     defer { ask = { .goOn } }
-    if settings.snapshotInterval > 0 || settings.snapshotsAtEnd || options.best != nil { try prepareSnapshots() }
-    for recorder in options.recorders { try recorder.start(at: iteration) }
+    if settings.snapshotInterval > 0 || settings.snapshotsAtEnd || options.best != nil
+      || settings.parameter.multiTask.keepBest
+    {
+      try prepareSnapshots()
+    }
+    for recorder in options.recorders {
+      try recorder.start(at: iteration)
+      recorder.add(.tasks(taskOutputs), at: iteration)
+    }
     log.solving(nets.train.name, policy: settings.parameter.lrPolicy)
     do {
-      while iteration < settings.maxIterations {
+      while iteration < settings.maxIterations, !isOver {
         let loss = try step()
         progress(Progress(iteration: iteration, maxIterations: settings.maxIterations, loss: loss))
         try heed()
@@ -127,18 +165,28 @@ package final class Solver {
   /// - Returns: the smoothed loss.
   package func step() throws -> Float {
     if isTestDue, iteration > 0 || settings.testsAtStart { try testAll() }
+    guard !isOver else { return smoothedLoss }
     let displays = settings.display > 0 && iteration % settings.display == 0
     let next = nets.train.clock.pass + settings.iterationSize
     statistics.save()
+    let rate = rateFactor * settings.rates.rate(iteration)
+    tasks.begin(iteration, rate: rate)
+    debug?.begin(isShown: displays)
     guard let loss = try computeGradients(), update.gradientsAreFinite else {
       try handleNonFinite(nextPass: next)
       return smoothedLoss
     }
     nonFinite.inARow = 0
     smooth(loss)
-    let rate = rateFactor * settings.rates.rate(iteration)
+    remember(iterationLosses)
     if displays { display(smoothedLoss, rate: rate) }
-    update.apply(rate: rate, iteration: iteration)
+    if let conflict = tasks.conflict { for recorder in options.recorders { recorder.add(conflict) } }
+    if let debug {
+      debug.update { update.apply(rate: rate, iteration: iteration) }
+    } else {
+      update.apply(rate: rate, iteration: iteration)
+    }
+    try tasks.finish()
     iteration += 1
     return smoothedLoss
   }
@@ -151,18 +199,24 @@ package final class Solver {
     let start = net.clock.pass
     net.clearGradients()
     var sum: Float = 0
+    var losses = IterationLosses()
     do {
       for _ in 0..<settings.iterationSize {
         let objective = try net.forward()
         guard objective.isFinite else { return nil }
         sum += objective
-        try net.backward()
+        losses.add(net, stopping)
+        try tasks.backward()
+        debug?.tellNorms()
       }
     } catch {
       net.clock.pass = start
       statistics.restore()
+      tasks.undo()
       throw error
     }
+    guard tasks.finishGradients() else { return nil }
+    iterationLosses = losses
     return sum / Float(settings.iterationSize)
   }
 
@@ -176,7 +230,7 @@ package final class Solver {
       // This pass was no part of the training.
       nets.train.clock.pass -= 1
     }
-    if isTestDue { try testAll() }
+    if isTestDue, !isOver { try testAll() }
     log.optimizationDone()
   }
 
@@ -201,6 +255,7 @@ package final class Solver {
     pass.add()
     let outputs = pass.outputs
     log.outputs(outputs, isTest: false)
+    if settings.multiTask.weighting != .fixed { log.taskWeights(zip(tasks.names, tasks.weights).map { ($0, $1) }) }
     log.rate(iteration, rate)
     record(.train, outputs, loss: loss, passesPerSecond: count > 0 ? speed * Double(settings.iterationSize) : nil)
   }
@@ -226,6 +281,11 @@ package final class Solver {
     }
     passesBeforeTest = nil
     try keepIfBest(outputs)
+    // A test that a resumed run does again is judged once.
+    guard judgedTest != iteration else { return }
+    try keepBestOfTasks(outputs)
+    try stopTasks(outputs)
+    judgedTest = iteration
   }
 
   /// Tells the recorders of a line of progress.
@@ -236,11 +296,18 @@ package final class Solver {
       case .train: nets.train
       case .test(let index): nets.tests[index]
       }
-    let record = TrainingRecord(
+    var record = TrainingRecord(
       phase: phase, iteration: iteration, epoch: nets.train.epoch, rate: rateFactor * settings.rates.rate(iteration),
       loss: loss, outputs: outputs,
       recordsPerSecond: passesPerSecond.flatMap { speed in measured.batchSize.map { speed * Double($0) } },
       memoryByteCount: residentByteCount())
+    record.tasks = TaskValue.values(of: measured, outputs)
+    if phase == .train {
+      for index in record.tasks.indices {
+        record.tasks[index].weight = tasks.names.firstIndex(of: record.tasks[index].name).map { tasks.weights[$0] }
+      }
+      record.weightingState = tasks.weighting.state
+    }
     for recorder in options.recorders { recorder.add(record) }
   }
 }

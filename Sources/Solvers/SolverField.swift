@@ -42,7 +42,7 @@ package struct SolverField: Sendable {
       warmup_iter warmup_start_lr rampup_interval rampup_lr display average_loss max_iter iter_size update_interval \
       momentum momentum2 rms_decay delta weight_decay adamw_decay regularization_type clip_gradients type solver_type \
       larc larc_eta larc_policy snapshot snapshot_prefix snapshot_diff snapshot_format snapshot_after_train \
-      snapshot_include_state random_seed weights
+      snapshot_include_state random_seed weights debug_info multi_task
       """) + gpuFields + displayFields + refusedFields
 
   private static let gpuFields = [
@@ -58,8 +58,7 @@ package struct SolverField: Sendable {
   ]
 
   private static let displayFields = [
-    noted("debug_info", "see mtl plan, and the layer named when a value is no number") { $0.debugInfo },
-    noted("debug_display", "it belongs to debug_info") { $0.hasDebugDisplay },
+    noted("debug_display", "debug_info tells its lines at each display") { $0.hasDebugDisplay },
     noted("show_per_class_result", "tests print each output as it is") { $0.showPerClassResult },
     noted("ap_version", "it belongs to eval_type \"detection\"") { $0.hasApVersion && $0.evalType != "detection" },
     noted("accuracy_average_window", "displays show the last batch; metrics go to PREFIX_metrics.jsonl") {

@@ -2,41 +2,95 @@ import CaffeSchema
 import Compute
 import Diagnostics
 import Nets
+import Tasks
 
 /// The nets that a solver names: one to train, any number to test, which use the training net's parameters.
 package struct SolverNets {
-  package let train: Net
+  package private(set) var train: Net
   package let tests: [Net]
+  private let makeTrain: (_ idle: Set<String>, _ sharing: Net?) throws -> Net
 
   /// One of the nets that a solver names, before it is built.
   package struct Definition {
     package let source: NetSource
     package let state: NetState
+
+    package init(source: NetSource, state: NetState) {
+      self.source = source
+      self.state = state
+    }
+  }
+
+  /// Puts a training net with the same parameters in the place of the present one, in which nothing is done for the
+  /// losses and metrics named in `idle`.
+  mutating func leaveOut(_ idle: Set<String>) throws {
+    let net = try makeTrain(idle, train)
+    net.clock.pass = train.clock.pass
+    net.clock.firstRecord = train.clock.firstRecord
+    train = net
   }
 
   /// - Parameter seed: of fillers, dropout and shuffles.
   /// - Throws: `badSolver` when nets are missing, given twice, or do not fit `test_iter`; a net's own faults.
   package init(_ settings: SolverSettings, engine: any Engine, catalogue: LayerCatalogue, seed: UInt64) throws {
-    let definitions = try SolverNets.definitions(settings)
-    var options = NetOptions(phase: .train)
-    options.seed = seed
-    options.state = definitions.train.state
-    let train = try Net(definitions.train.source, engine: engine, catalogue: catalogue, options: options)
+    try self.init(settings, SolverNets.definitions(settings), engine: engine, catalogue: catalogue, seed: seed)
+  }
+
+  /// From definitions that need not be those of the solver's own nets.
+  package init(
+    _ settings: SolverSettings, _ definitions: (train: Definition, tests: [Definition]), engine: any Engine,
+    catalogue: LayerCatalogue, seed: UInt64
+  ) throws {
+    let makeTrain = { (idle: Set<String>, sharing: Net?) in
+      var options = NetOptions(phase: .train)
+      options.seed = seed
+      options.state = definitions.train.state
+      options.keepsEverything = settings.parameter.debugInfo
+      options.graph.idle = idle
+      options.sharing = sharing
+      if let order = settings.multiTask.order {
+        options.tasks = TaskOptions(order: order, measures: order == .together) {
+          [named = definitions.train.source.parameter.task] graph in
+          TaskTable(graph, named: named).learned.map(\.losses)
+        }
+      }
+      return try Net(definitions.train.source, engine: engine, catalogue: catalogue, options: options)
+    }
+    let train = try makeTrain([], nil)
+    self.makeTrain = makeTrain
     self.train = train
-    tests = try definitions.tests.map { test in
+    let tests = try definitions.tests.map { test in
       var options = NetOptions(phase: .test)
       options.seed = seed
       options.sharing = train
       options.state = test.state
+      options.keepsEverything = settings.parameter.debugInfo
       return try Net(test.source, engine: engine, catalogue: catalogue, options: options)
     }
+    self.tests = tests
+    try SolverNets.naming(settings, definitions.train.source).check(
+      train: NamesInNet(train.graph), tests: tests.map { NamesInNet($0.graph) })
+    try settings.multiTask.check(
+      tasks: TaskTable(train).learned.map(\.name), readsRecords: train.passesInRound != nil)
+    try settings.multiTask.check(train)
+  }
+
+  /// The tasks that the solver names, or else the net.
+  package static func naming(_ settings: SolverSettings, _ train: NetSource) -> TaskNaming {
+    settings.multiTask.parameter.task.isEmpty
+      ? TaskNaming(train.parameter.task, places: train.places) : settings.multiTask.naming
   }
 
   /// The nets that a solver names, with the states that they are built in.
   package static func definitions(_ settings: SolverSettings) throws -> (train: Definition, tests: [Definition]) {
     let solver = settings.parameter
-    let train = try trainSource(settings)
-    let tests = try testSources(settings)
+    var train = try trainSource(settings)
+    var tests = try testSources(settings)
+    if !solver.multiTask.task.isEmpty {
+      // Part of the nets from here on, so that snapshots carry the names.
+      train.parameter.task = solver.multiTask.task
+      for index in tests.indices { tests[index].parameter.task = solver.multiTask.task }
+    }
     return (
       Definition(source: train, state: state(.train, train, solver.hasTrainState ? solver.trainState : nil)),
       tests.enumerated().map { index, test in

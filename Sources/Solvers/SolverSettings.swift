@@ -1,5 +1,6 @@
 import CaffeSchema
 import Diagnostics
+import Tasks
 
 /// A solver file, decoded and checked before anything starts.
 package struct SolverSettings: Sendable {
@@ -44,6 +45,8 @@ package struct SolverSettings: Sendable {
   package let weights: [String]
   /// As given; negative for 'any'.
   package let randomSeed: Int64
+  /// The tasks and how they are weighted.
+  package let multiTask: MultiTaskSettings
   /// Fields that were read and have no effect here, with the reason: printed once.
   package let notes: [Diagnostic]
 
@@ -97,6 +100,7 @@ package struct SolverSettings: Sendable {
     snapshotsState = !solver.hasSnapshotIncludeState || solver.snapshotIncludeState
     weights = solver.weights.flatMap { $0.split(separator: ",").map(String.init) }
     randomSeed = solver.randomSeed
+    multiTask = try MultiTaskSettings(solver.multiTask, places: places.scoped(to: "multi_task"))
     notes = try SolverField.notes(solver, places)
   }
 

@@ -31,7 +31,8 @@ struct EngineOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "The algorithms of convolutions as 'mtl train --tune' left them in a file.", valueName: "file"))
+      "The algorithms of convolutions as 'mtl train --tune' left them in a file.", valueName: "file"),
+    completion: .file())
   var tuning: String?
 
   @Option(

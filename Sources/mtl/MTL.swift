@@ -8,11 +8,11 @@ struct MTL: ParsableCommand {
     commandName: "mtl",
     abstract: "Trains and runs nets with several tasks, in the file formats of Caffe.",
     subcommands: [
-      ConvertMultilabelCommand.self, ConvertImagesetCommand.self, ComputeMeanCommand.self, TrainCommand.self,
-      TestCommand.self, ClassifyCommand.self, ExtractFeaturesCommand.self, CheckCommand.self, UpgradeCommand.self,
-      DrawCommand.self, PlotCommand.self, InspectCommand.self, TimeCommand.self, PlanCommand.self,
-      ConformanceCommand.self,
-      BenchOpsCommand.self, LayerPagesCommand.self,
+      ConvertMultilabelCommand.self, ConvertImagesetCommand.self, ConvertAttributesCommand.self,
+      ConvertLandmarksCommand.self, ComputeMeanCommand.self, TrainCommand.self, ExperimentCommand.self,
+      TestCommand.self, ClassifyCommand.self, ExtractFeaturesCommand.self, ExportCommand.self, CheckCommand.self,
+      UpgradeCommand.self, DrawCommand.self, PlotCommand.self, TasksCommand.self, InspectCommand.self, TimeCommand.self,
+      PlanCommand.self, ConformanceCommand.self, BenchOpsCommand.self, BenchTasksCommand.self, LayerPagesCommand.self,
     ]
   )
 
@@ -22,11 +22,11 @@ struct MTL: ParsableCommand {
   /// Runs a command and ends the process: with 0, with 1 after a fault of the user's files or machine, with 64 after one
   /// of the command line, with 130 when it was interrupted.
   static func main(arguments: [String]) -> Never {
-    let legacyFlags = LegacyFlags(
-      flags: [
-        ImageConversionOptions.flagNames, TrainCommand.flagNames, CheckCommand.flagNames, ClassifyCommand.flagNames,
-        ExtractFeaturesCommand.flagNames,
-      ].reduce(into: []) { $0.formUnion($1) })
+    let flags = [
+      ImageConversionOptions.flagNames, ConvertLandmarksCommand.flagNames, TrainCommand.flagNames,
+      CheckCommand.flagNames, ClassifyCommand.flagNames, ExtractFeaturesCommand.flagNames,
+    ]
+    let legacyFlags = LegacyFlags(flags: flags.reduce(into: []) { $0.formUnion($1) })
     do {
       var command = try parseAsRoot(legacyFlags.normalized(arguments))
       try command.run()

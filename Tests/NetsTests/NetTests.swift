@@ -101,10 +101,10 @@ import Testing
     #expect(!net.backwardSteps.contains { $0.name == "fit" })
   }
 
-  @Test func changedLossWeightScalesTheGradient() throws {
+  @Test func aFactorScalesTheGradientOfALoss() throws {
     let net = try makeNet(Self.branched)
     let once = try gradients(net)
-    for loss in net.losses { loss.term.weight *= 2 }
+    for loss in net.losses { loss.term.factor = 2 }
     net.clock.pass = 0
     let twice = try gradients(net)
     for (a, b) in zip(once, twice) {

@@ -88,7 +88,7 @@ final class SolverJob {
     let settings = try settings(text, prefix: prefix, net: net)
     let nets = try SolverNets(
       settings, engine: ReferenceEngine(), catalogue: LayerCatalogue(layerTypes + recordLayerTypes), seed: seed)
-    return Solver(
+    return try Solver(
       settings, nets: nets, log: TrainingLog(Logger(label: "test", factory: { [lines] _ in lines.handler })),
       options: try options(nets))
   }

@@ -16,9 +16,20 @@ package struct NetSource: Sendable {
   package var warnings: [Diagnostic] = []
 
   /// Reads a net prototxt. Throws what `TextFile.read` throws, and the faults of `init(parameter:places:file:)`.
-  package static func read(path: String) throws -> NetSource {
-    let text = try TextFile<NetParameter>.read(path: path)
-    return try NetSource(parameter: text.message, places: text.places, file: text.file)
+  package static func read(path: String) throws -> NetSource { try read(path: path, leavesOutForeign: false) }
+
+  /// The same.
+  ///
+  /// - Parameter leavesOutForeign: whether fields of forks, unknown here, are left out with a warning: for looking at
+  ///   nets. A net that is to run must be read without.
+  package static func read(path: String, leavesOutForeign: Bool) throws -> NetSource {
+    let text = try TextFile<NetParameter>.read(path: path, leavesOutForeign: leavesOutForeign)
+    // What has no layers besides is no net.
+    if leavesOutForeign, text.message.layer.isEmpty, text.message.layers.isEmpty { return try read(path: path) }
+    var source = try NetSource(
+      parameter: text.message, places: text.places, file: text.file, foreignTypes: text.leftOut.layerTypes)
+    source.warnings = text.leftOut.warnings + source.warnings
+    return source
   }
 
   /// From a text; `file` is its name in messages.
@@ -31,14 +42,18 @@ package struct NetSource: Sendable {
   ///
   /// Throws a `Diagnostic` for a layer of 2013 of unknown type, a padding layer that no convolution or pooling follows,
   /// and inputs whose sizes do not match them in number.
-  /// - Parameter places: those of the message; without them, `file` stands for every place.
-  package init(parameter: NetParameter, places: FieldPlaces? = nil, file: String? = nil) throws {
+  /// - Parameters:
+  ///   - places: those of the message; without them, `file` stands for every place.
+  ///   - foreignTypes: types of layers in `layers` that the schema does not know, by the layer's number.
+  package init(
+    parameter: NetParameter, places: FieldPlaces? = nil, file: String? = nil, foreignTypes: [Int: String] = [:]
+  ) throws {
     self.parameter = parameter
     let places = places ?? FieldPlaces(file: file)
     self.places = places
     self.file = file
     layerPlaces = parameter.layer.indices.map { places.scoped(to: "layer[\($0)]") }
-    if !parameter.layers.isEmpty { try upgradeLayers() }
+    if !parameter.layers.isEmpty { try upgradeLayers(foreignTypes) }
     if !parameter.input.isEmpty { try upgradeInputs() }
     freezeBatchNorm()
     warnOfIdleTransforms()
@@ -52,13 +67,14 @@ package struct NetSource: Sendable {
     var position: FieldPlaces.Position?
   }
 
-  private mutating func upgradeLayers() throws {
+  private mutating func upgradeLayers(_ foreignTypes: [Int: String]) throws {
     var placed = try old2013Layers().map { old in
       let path = "layers[\(old.index)]"
       var (layer, moved) =
         old.layer.hasLayer
         ? try upgradedFrom2013(old.layer, at: places.scoped(to: path)) : upgradedFrom2014(old.layer, path: path)
       layer.moveTransforms(moved: &moved)
+      if let type = foreignTypes[old.index] { layer.type = NetSource.modernName(type) }
       return PlacedLayer(
         layer: layer, places: places.upgraded(from: path, moved: moved), position: places.exactPosition(path))
     }
@@ -76,6 +92,13 @@ package struct NetSource: Sendable {
     parameter.layers = []
     parameter.layer = placed.map(\.layer)
     layerPlaces = placed.map(\.places)
+  }
+
+  /// VIDEO_DATA as VideoData, the way in which forks named their types later; BN stays.
+  private static func modernName(_ type: String) -> String {
+    let words = type.split(separator: "_")
+    guard words.count > 1 else { return type }
+    return words.map { $0.prefix(1).uppercased() + $0.dropFirst().lowercased() }.joined()
   }
 
   private mutating func upgradedFrom2014(

@@ -33,6 +33,11 @@ extension TextFaultFinder {
     return message + "; did you mean '\(near)'?"
   }
 
+  /// Whether an unknown field is more likely a known one, misspelt or in the wrong place, than one of a fork.
+  func isMistaken(field name: String) -> Bool {
+    home(of: name) != nil || isSlip(name, among: (schema.messages[block.type] ?? []).map(\.name))
+  }
+
   /// Two names that end in _param are compared by what is before it, lest the ending make them alike.
   private func nearestField(to name: String) -> String? {
     let known = (schema.messages[block.type] ?? []).map(\.name)

@@ -14,6 +14,10 @@ struct TextFaultFinder {
   /// The blocks that are open, outermost first.
   var blocks: [Block] = []
   var faults: [Diagnostic] = []
+  /// Of the last `layers` block that was opened.
+  private var layerNumber: Int?
+  /// What of the faults a reader may leave out.
+  var foreign: [ForeignText] = []
 
   /// A message whose fields are being read.
   struct Block {
@@ -27,6 +31,15 @@ struct TextFaultFinder {
     var layer: Diagnostic.Layer?
     /// Where each field was given first.
     var given: [String: TextToken] = [:]
+  }
+
+  /// A field, or a value with its field, that the schema does not know and that is no likely slip of the pen: a fork's.
+  struct ForeignText {
+    var fault: Diagnostic
+    /// Of the whole field.
+    var tokens: Range<Int>
+    /// Where it is the type of a layer in `layers`: the layer's number, and the type.
+    var layerType: (layer: Int, type: String)?
   }
 
   /// A fault of structure: the rest of the text cannot be read.
@@ -114,11 +127,18 @@ struct TextFaultFinder {
     let name = current
     guard let field = schema.field(name.text, of: block.type) else {
       try checkBlockIsClosed(before: name)
+      let (fault, start) = (faults.count, index)
       report(.unknownField, unknownFieldMessage(name.text), at: name)
       advance()
       try skipValue()
-      return skipSeparator()
+      skipSeparator()
+      if !isMistaken(field: name.text) {
+        foreign.append(ForeignText(fault: faults[fault], tokens: start..<index))
+      }
+      return
     }
+    let (fault, start) = (faults.count, index)
+    defer { noteForeignValue(of: field, fault, start) }
     advance()
     noteGiven(field, at: name)
     if case .message(let type) = field.kind {
@@ -127,6 +147,18 @@ struct TextFaultFinder {
       try readValues(of: field)
     }
     skipSeparator()
+  }
+
+  /// Notes a value that was read, and reported, as none of its field's.
+  private mutating func noteForeignValue(of field: SchemaDescription.Field, _ fault: Int, _ start: Int) {
+    guard case .enumeration(let kind) = field.kind, field.name != "phase", faults.count == fault + 1,
+      faults[fault].code == .unknownValue
+    else { return }
+    let value = tokens[start..<index].last { $0.kind == .identifier }?.text ?? ""
+    guard !isSlip(value, among: schema.enumerations[kind]?.map(\.name) ?? []) else { return }
+    let layer = block.type == "caffe.V1LayerParameter" && field.name == "type" ? layerNumber : nil
+    foreign.append(
+      ForeignText(fault: faults[fault], tokens: start..<index, layerType: layer.map { ($0, value) }))
   }
 
   private mutating func noteGiven(_ field: SchemaDescription.Field, at name: TextToken) {
@@ -171,6 +203,7 @@ struct TextFaultFinder {
     let layer = layerOfBlock(ofType: type) ?? block.layer
     let closing = current.text == "{" ? "}" : ">"
     advance()
+    if type == "caffe.V1LayerParameter" { layerNumber = layerNumber.map { $0 + 1 } ?? 0 }
     blocks.append(Block(type: type, field: name, closing: closing, layer: layer))
     try readFields()
     blocks.removeLast()

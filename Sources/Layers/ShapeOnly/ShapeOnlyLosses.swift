@@ -7,7 +7,6 @@ let shapeOnlyLosses: [ShapeOnlyType] =
     ("CosinLoss", 2...2, "the loss of one fork; MarginInnerProduct with SoftmaxWithLoss is close to it"),
     ("CenterCosLoss", 2...2, "the loss of one fork; CenterLoss draws features to their classes' centres"),
     ("ConsistencyLoss", 2...2, "the loss of one fork; EuclideanLoss compares blobs"),
-    ("CtcLoss", 2...4, "the loss of alignments is not made here"),
     ("DetectionGroupLoss", 1...Int.max, "the loss of one fork's detector"),
     ("DetectionLoss", 1...Int.max, "the loss of one fork's detector"),
     (
@@ -30,7 +29,6 @@ let shapeOnlyLosses: [ShapeOnlyType] =
     ("VarLoss", 2...2, "the loss of one fork; CenterLoss draws features to their classes' centres"),
     ("YoloSeg", 2...2, "the loss of one fork's detector"),
     ("Yolov3", 2...Int.max, "the loss of one fork's detector"),
-    ("WarpCtcLoss", 2...4, "the loss of alignments is not made here"),
   ].map { ShapeOnlyType($0, role: .loss, bottoms: $1, tops: 1...Int.max, $2, .oneValue) }
   + [
     ("AccuracyDecode", 2...2, "the metric of one fork; Accuracy looks at scores"),
@@ -40,5 +38,4 @@ let shapeOnlyLosses: [ShapeOnlyType] =
     ("DetectionGroupAccuracy", 1...Int.max, "the metric of one fork's detector"),
     ("EvalDetection", 2...2, "the metric of one fork's detector"),
     ("LabelsequenceAccuracy", 2...2, "the metric of one fork; Accuracy looks at scores"),
-    ("SegAccuracy", 2...3, "the metric of one fork; Accuracy counts positions as well"),
   ].map { ShapeOnlyType($0, role: .metric, bottoms: $1, tops: 0...Int.max, $2, .oneValue) }

@@ -7,7 +7,8 @@ let shapeOnlySources: [ShapeOnlyType] = [
   source("CPMData", "its poses and maps are not made here; HDF5Data reads prepared ones") { fields in
     let param = fields.parameter.cpmTransformParam
     let batch = Int(fields.parameter.dataParam.batchSize)
-    return [.images(batch: batch, channels: 3, height: Int(param.cropSizeY), width: Int(param.cropSizeX)), .unknown]
+    // Behind the three of the image, a fourth for the place of the person.
+    return [.images(batch: batch, height: Int(param.cropSizeY), width: Int(param.cropSizeX)), .unknown]
   },
   source("CoSData", "Data, ImageData and HDF5Data read what Spark would feed") { fields in
     let param = fields.parameter.cosDataParam
@@ -34,9 +35,10 @@ let shapeOnlySources: [ShapeOnlyType] = [
   source("DenseImageData", "HDF5Data reads images with maps of labels") { fields in
     let param = fields.parameter.denseImageDataParam
     let sides = [param.newHeight, param.newWidth].map { $0 > 0 ? Int($0) : nil }
+    let factor = max(1, Int(param.labelDivideFactor))
     return [
       .images(batch: Int(param.batchSize), channels: 3, height: sides[0], width: sides[1]),
-      TopOutline([Int(param.batchSize), 1] + sides),
+      TopOutline([Int(param.batchSize), 1] + sides.map { $0.map { $0 / factor } }),
     ]
   },
   source("DriveData", "data of one fork's detector; HDF5Data reads prepared ones") { fields in

@@ -7,9 +7,7 @@ let shapeOnlyTransforms: [ShapeOnlyType] =
   [
     ("Debug", "it keeps blobs for one fork's debugger; leave it out"),
     ("GlobalLSEMargin", "one fork's margin on class scores; MarginInnerProduct has one"),
-    ("LayerNorm", "MVN with across_channels normalises each record"),
     ("MultiStageMeanfield", "the conditional random field of one fork is not made here"),
-    ("Norm", "Normalize with normalize_param scales each record to length 1"),
     ("Quantize", "one fork's step function of labels; prepare them in the data"),
     ("Rescale", "one fork's step function of labels; prepare them in the data"),
     ("TransformerBlock", "attention is not made here"),
@@ -20,14 +18,6 @@ let shapeOnlyTransforms: [ShapeOnlyType] =
     ShapeOnlyType(
       "Knn", bottoms: 2...2, "it looks for neighbours among stored batches of one fork",
       .top { _, bottoms in [bottoms[0].extent(0), 10] }),
-    ShapeOnlyType(
-      "SpatialTransformer", bottoms: 2...2, "sampling on a predicted grid is not made here",
-      .top { fields, bottoms in
-        let param = fields.parameter.stParam
-        let height = param.hasOutputH ? Int(param.outputH) : bottoms[0].extent(2)
-        let width = param.hasOutputW ? Int(param.outputW) : bottoms[0].extent(3)
-        return [bottoms[0].extent(0), bottoms[0].extent(1), height, width]
-      }),
     ShapeOnlyType(
       "TRT", bottoms: 1...Int.max, "it runs a net by TensorRT; run the net itself", .oneValue),
     ShapeOnlyType(
@@ -41,13 +31,25 @@ let shapeOnlyTransforms: [ShapeOnlyType] =
         return LayerShapes(tops: [Shape([bottoms[0].extent(0), 3] + size), Shape(grid)])
       }),
     ShapeOnlyType(
-      "LargeMarginInnerProduct", bottoms: 2...2, tops: 1...2, "MarginInnerProduct computes it",
-      .shapes { fields, bottoms in
-        let outputs = Int(fields.parameter.largemarginInnerProductParam.numOutput)
-        let inputs = bottoms[0].count / max(1, bottoms[0].extent(0))
-        return LayerShapes(
-          tops: fields.parameter.top.indices.map { $0 == 0 ? [bottoms[0].extent(0), outputs] : [1] },
-          parameters: [.init(name: "weights", shape: [outputs, inputs], filler: FillerParameter())])
+      "MaskPooling", bottoms: 2...3, "masks of one fork's regions; Eltwise multiplies blobs of one shape",
+      .top { _, bottoms in bottoms[0] }),
+    ShapeOnlyType(
+      "PriorBoxClustered", bottoms: 2...2, "boxes of listed sizes are made by one program alone; PriorBox makes SSD's",
+      .top { fields, bottoms in
+        let sizes = max(1, fields.parameter.priorBoxParam.width.count)
+        return [1, 2, bottoms[0].extent(2) * bottoms[0].extent(3) * sizes * 4]
+      }),
+    ShapeOnlyType(
+      "Proposal", bottoms: 3...4, tops: 1...2, "a Python layer of class ProposalLayer makes py-faster-rcnn's regions",
+      .shapes { fields, _ in
+        let rows = max(1, Int(fields.parameter.proposalParam.postNmsTopn))
+        return LayerShapes(tops: Array([[rows, 5], [rows, 1]].prefix(fields.parameter.top.count)))
+      }),
+    ShapeOnlyType(
+      "ROIWarping", bottoms: 2...3, "one fork's sampling of regions; ROIAlign and ROIPooling sample them",
+      .top { fields, bottoms in
+        let param = fields.parameter.roiWarpingParam
+        return [bottoms[1].extent(0), bottoms[0].extent(1), Int(param.pooledH), Int(param.pooledW)]
       }),
     ShapeOnlyType(
       "ResizeNearestNeighbor", "Upsample and Interp enlarge",

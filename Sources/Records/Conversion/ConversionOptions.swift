@@ -22,6 +22,30 @@ package struct ConversionOptions: Sendable {
     case file
   }
 
+  /// What the lines of the list say.
+  package enum Format: Sendable {
+    /// A path and labels.
+    case labels
+    /// The attributes that one of CelebA's list files tells.
+    case attributes(AttributeList)
+    /// A path, points of a face and labels.
+    case landmarks(LandmarkList)
+
+    /// Throws a `Diagnostic` when there is no list to speak of. Faults of single lines are given back.
+    func read(_ options: ConversionOptions) throws -> (list: LabelList, faults: [Diagnostic]) {
+      switch self {
+      case .labels: try LabelList.read(options.list, labelCount: options.labelCount)
+      case .attributes(let attributes): try attributes.read(options.list)
+      case .landmarks(let landmarks): try landmarks.read(options.list)
+      }
+    }
+
+    /// How landmarks are taken from a picture; nil for lists without.
+    var landmarks: LandmarkList? {
+      if case .landmarks(let list) = self { list } else { nil }
+    }
+  }
+
   package struct Size: Equatable, Sendable {
     package var height: Int
     package var width: Int
@@ -33,15 +57,21 @@ package struct ConversionOptions: Sendable {
   }
 
   package var list: String
+  package var format = Format.labels
   package var target: Target
   /// The folder that the list's paths start from; nil tries the working directory, then the folder of the list.
   package var root: String?
   /// The number of labels of each line; nil takes it from the first line.
   package var labelCount: Int?
+  /// What is cut out of the middle of each image first; nil takes all.
+  package var crop: Size?
   /// The size that every image is brought to; nil leaves them as they are.
   package var size: Size?
   package var isGray = false
   package var storage = Storage.pixels
+  /// Whether an image that is to be encoded as its file is, and is neither resized nor made grey, keeps the file's bytes.
+  /// Caffe's tool for single labels does so, the published one for several does not.
+  package var keepsFittingFiles = false
   /// The seed of the order of records (see `shuffledOrder`); nil keeps the order of the list.
   package var shuffleSeed: UInt64?
   /// Whether images of different sizes are a fault.
@@ -62,10 +92,17 @@ package struct ConversionOptions: Sendable {
     if let size, size.height < 1 || size.width < 1 || size.height.multipliedReportingOverflow(by: size.width).overflow {
       throw Diagnostic(.badArgument, "cannot resize to \(size.height) x \(size.width) pixels")
     }
+    if let crop, crop.height < 1 || crop.width < 1 {
+      throw Diagnostic(.badArgument, "cannot cut out \(crop.height) x \(crop.width) pixels")
+    }
+    if crop != nil && format.landmarks?.margin != nil {
+      throw Diagnostic(.badArgument, "faces are cut out around their landmarks, so there is no crop of the middle")
+    }
     if let labelCount, labelCount < 1 { throw Diagnostic(.badArgument, "cannot convert \(labelCount) labels") }
     if threads < 1 { throw Diagnostic(.badArgument, "cannot work on \(threads) threads") }
-    if storage == .file && size != nil {
-      throw Diagnostic(.badArgument, "a file kept as it is cannot be resized: choose one of the two")
+    if storage == .file && (size != nil || crop != nil || format.landmarks?.margin != nil) {
+      throw Diagnostic(.badArgument, "a file kept as it is cannot be resized or cut: choose one of the two")
     }
+    try format.landmarks?.check()
   }
 }

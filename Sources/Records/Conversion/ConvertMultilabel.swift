@@ -30,7 +30,7 @@ package struct ConvertMultilabel {
   ) throws -> ConversionSummary {
     try options.check()
     let targets = try ConversionTargets(options.target, replaces: options.replaces)
-    let (list, listFaults) = try LabelList.read(options.list, labelCount: options.labelCount)
+    let (list, listFaults) = try options.format.read(options)
     if case .single = options.target, list.labelCount != 1 {
       throw Diagnostic(
         .badList, "a database without labels of its own takes one label a line, not \(list.labelCount)",

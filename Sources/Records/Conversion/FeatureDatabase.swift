@@ -6,10 +6,10 @@ import Tensors
 ///
 /// A record is a Datum with float_data, keyed by its number in ten digits. The database is made beside its place and put
 /// there by `finish`.
-package final class FeatureDatabase {
+package final class FeatureDatabase: FeatureStore {
   private let folders: StagedFolders
   private let writer: LMDBWriter
-  package private(set) var count = 0
+  private var count = 0
 
   /// - Throws: `existingTarget` for a path where something stands, unless it is an LMDB and `replaces`;
   ///   `unwritableFile`, `outOfSpace`.
@@ -27,10 +27,11 @@ package final class FeatureDatabase {
     self.folders = folders
   }
 
-  /// Adds a batch of values of `shape`, whose first axis counts the records.
-  package func add(_ values: [Float], _ shape: Shape) throws {
-    let records = shape.extent(0)
-    let width = values.count / max(1, records)
+  package func count(of blob: String) -> Int { count }
+
+  package func add(_ values: [Float], of blob: String, _ shape: Shape) throws {
+    let width = shape.count / max(1, shape.extent(0))
+    let records = values.count / max(1, width)
     for record in 0..<records {
       var datum = Datum()
       // A Datum has three axes: the rest goes into the last.

@@ -28,12 +28,12 @@ struct ImageRecords: Sendable {
       guard path.count <= longest else {
         throw Diagnostic(.badImage, "the path has \(path.count) bytes; keys have room for \(longest)")
       }
-      let (datum, shape) = try image(at: path)
+      let (datum, shape, labels) = try record(of: entry)
       return try Pair(
         imageKey: RecordKey.image(at: place, path: path),
-        image: labelled(datum, with: list.labels(of: entry)).serializedBytes(),
-        labelsKey: RecordKey.labels(at: place, path: path),
-        labels: labelDatum(list.labels(of: entry)).serializedBytes(), shape: shape)
+        image: labelled(datum, with: labels).serializedBytes(),
+        labelsKey: RecordKey.labels(at: place, path: path), labels: labelDatum(labels).serializedBytes(),
+        shape: shape)
     } catch let fault as Diagnostic {
       throw fault.within(at: SourceLocation(file: list.file, line: entry.line))
     } catch {
@@ -45,12 +45,18 @@ struct ImageRecords: Sendable {
   }
 
   /// The shape that the image of this line is kept in; nil for one with a fault.
-  func shape(of entry: LabelList.Entry) -> ImageShape? { try? image(at: list.path(of: entry)).shape }
+  func shape(of entry: LabelList.Entry) -> ImageShape? { try? record(of: entry).shape }
 
-  private func image(at path: ArraySlice<UInt8>) throws -> (datum: Datum, shape: ImageShape) {
+  private func record(
+    of entry: LabelList.Entry
+  ) throws -> (datum: Datum, shape: ImageShape, labels: ArraySlice<Float>) {
+    let path = list.path(of: entry)
+    var labels = list.labels(of: entry)
     let bytes = try contents(of: path)
     do {
       var image = try Image(decoding: bytes, as: options.isGray ? .gray : .color)
+      if let landmarks = options.format.landmarks { try landmarks.apply(to: &image, &labels) }
+      if let crop = options.crop { image = try image.middle(height: crop.height, width: crop.width) }
       if let size = options.size { image = image.resized(height: size.height, width: size.width) }
       var datum = Datum()
       switch options.storage {
@@ -61,12 +67,13 @@ struct ImageRecords: Sendable {
         datum.data = Data(image.planes)
       case .encoded(let format):
         let own = ImageFormat(extension: String(shown(path).split(separator: ".").last ?? ""))
-        datum.data = Data(try image.encoded(as: format ?? own ?? .png))
+        let fits = options.keepsFittingFiles && options.size == nil && !options.isGray && own == format ?? own
+        datum.data = Data(try fits && own != nil ? bytes : image.encoded(as: format ?? own ?? .png))
       case .file:
         datum.data = Data(bytes)
       }
       datum.encoded = options.storage != .pixels
-      return (datum, ImageShape(image))
+      return (datum, ImageShape(image), labels)
     } catch let fault as Diagnostic {
       throw Diagnostic(fault.code, "cannot read image '\(shown(path))': \(fault.message)")
     }
@@ -75,7 +82,7 @@ struct ImageRecords: Sendable {
   private func labelled(_ datum: Datum, with labels: ArraySlice<Float>) -> Datum {
     var datum = datum
     // The format has one integer here; what it cannot hold is in the label database.
-    let first = labels.first ?? .nan
+    let first = labels.dropFirst(options.format.landmarks.map { 2 * $0.points } ?? 0).first ?? .nan
     datum.label = first.isNaN ? -1 : Int32(max(-2_147_483_648, min(2_147_483_520, first)))
     return datum
   }
@@ -122,6 +129,17 @@ struct ImageRecords: Sendable {
   }
 
   private func shown(_ path: ArraySlice<UInt8>) -> String { String(decoding: path, as: UTF8.self) }
+}
+
+extension Image {
+  /// Throws a `Diagnostic` (`badImage`) when it is smaller than that.
+  fileprivate func middle(height part: Int, width partWidth: Int) throws -> Image {
+    guard part <= height, partWidth <= width else {
+      throw Diagnostic(
+        .badImage, "it is \(height) x \(width) pixels, smaller than the crop of \(part) x \(partWidth)")
+    }
+    return cropped(top: (height - part) / 2, left: (width - partWidth) / 2, height: part, width: partWidth)
+  }
 }
 
 /// Height, width and channels of a kept image.

@@ -16,7 +16,7 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package static let parameterFields: [String]? = ["data_param", "annotated_data_param", "transform_param"]
   package static let role = LayerRole.data
   package static let bottomCount = 0...0
-  package static let topCount = 1...2
+  package static let topCount = 1...3
   package static let examples: [LayerExample] = []
 
   private let fields: LayerFields
@@ -49,9 +49,11 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
 
   private func firstShape() throws -> Shape {
     try atSource {
-      let record = try source.database().makeCursor().next()
-      let (picture, _) = try source.decodeAnnotated(record)
-      return RecordValues(picture.image).shape
+      let cursor = try source.database().makeCursor()
+      return try withExtendedLifetime(cursor) {
+        let (picture, _) = try source.decodeAnnotated(cursor.next())
+        return RecordValues(picture.image).shape
+      }
     }
   }
 
@@ -72,23 +74,40 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     let output = try Preparation.output(fields, record: firstShape())
     let boxes = fields.parameter.top.count > 1 ? try mostBoxes() : 0
-    let tops = [Shape([batchSize] + output.dims), [1, 1, boxes, 8]]
+    let tops = [
+      Shape([batchSize] + output.dims), [1, 1, boxes, 8], Shape([batchSize, 1] + output.dims.dropFirst()),
+    ]
     return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: fields.idleDataFields)
   }
 
   /// As many boxes as records, where nobody counted them.
   package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
     guard !exists(source.path) else { return nil }
-    let tops = [fields.outlineOfImages(batch: batchSize), .exactly([1, 1, batchSize, 8])]
+    let images = fields.outlineOfImages(batch: batchSize)
+    let map = TopOutline([batchSize, 1, images.extents?[2], images.extents?[3]].map { $0 ?? nil })
+    let tops = [images, .exactly([1, 1, batchSize, 8]), map]
     return Array(tops.prefix(fields.parameter.top.count))
   }
 
   package var refusal: Diagnostic? {
     Records.refusal {
       try fields.refuseForeignDataFields()
+      try refuseMixtures()
+      if fields.parameter.top.count > 2 {
+        throw fields.fault(.unsupported, "a third top, one fork's map of classes, is not made here", at: "top[2]")
+      }
       try refuseForeignFields()
       try fields.refuseForeignTransforms()
+      try fields.refusePoints()
     }
+  }
+
+  private func refuseMixtures() throws {
+    let param = fields.parameter.dataParam
+    let reason = "boxes are read from one database"
+    try fields.refuse(!param.mixed.isEmpty, "data_param.mixed[0]", reason)
+    try fields.refuse(param.hasMixing, "data_param.mixing", reason)
+    try fields.refuse(param.hasSourceWeight, "data_param.source_weight", reason)
   }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
@@ -104,15 +123,18 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
     let seed = binding.draws.seed
     return try PrefetchedRecordRun(
       binding, source: param.source, recordCount: order.count, batchSize: batchSize, depth: Int(param.prefetch)
-    ) { [fields, source, batchSize] in
+    ) { [source, batchSize] in
       AnnotatedBatchFiller(
         RecordSequence(source, order), preparation, sampling,
         transform.hasEmitConstraint ? transform.emitConstraint : nil, batchSize: batchSize, boxCount: boxCount,
-        draws: seed, layer: fields.name)
+        draws: seed)
     }
   }
 
   private func refuseForeignFields() throws {
+    try fields.refuse(
+      fields.parameter.dataParam.hasSampler, "data_param.sampler", "pictures with boxes have no identity to be drawn by"
+    )
     let param = fields.parameter.annotatedDataParam
     let one = "it belongs to one fork's detector"
     let given: [(Bool, String, String)] = [
@@ -142,40 +164,13 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
 func countAnnotations(_ bytes: UnsafeRawBufferPointer) -> Int {
   var count = 0
   // Field 3 of the record holds groups, field 2 of a group the boxes.
-  forEachField(of: bytes) { number, contents in
-    guard number == 3 else { return }
-    forEachField(of: contents) { number, _ in if number == 2 { count += 1 } }
+  forEachField(of: bytes) { number, value in
+    guard number == 3, case .bytes(let group) = value else { return }
+    forEachField(of: group) { number, value in
+      if number == 2, case .bytes = value { count += 1 }
+    }
   }
   return count
-}
-
-/// Calls `body` for each field of a message that holds bytes (a string, a message); others are passed over.
-private func forEachField(of message: UnsafeRawBufferPointer, _ body: (UInt64, UnsafeRawBufferPointer) -> Void) {
-  var place = 0
-  func varint() -> UInt64? {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), to: 70, by: 7) {
-      guard place < message.count else { return nil }
-      let byte = message[place]
-      place += 1
-      value |= UInt64(byte & 0x7f) << shift
-      if byte < 0x80 { return value }
-    }
-    return nil
-  }
-  while place < message.count {
-    guard let tag = varint() else { return }
-    switch tag & 7 {
-    case 0: guard varint() != nil else { return }
-    case 1: place += 8
-    case 5: place += 4
-    case 2:
-      guard let length = varint(), length <= UInt64(message.count - place) else { return }
-      body(tag >> 3, UnsafeRawBufferPointer(rebasing: message[place..<place + Int(length)]))
-      place += Int(length)
-    default: return
-    }
-  }
 }
 
 extension RecordSource {
@@ -221,11 +216,10 @@ private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
   private let batchSize: Int
   private let boxCount: Int
   private let seed: UInt64
-  private let layer: UInt64
 
   init(
     _ sequence: RecordSequence, _ preparation: Preparation, _ sampling: BoxSampling, _ constraint: EmitConstraint?,
-    batchSize: Int, boxCount: Int, draws seed: UInt64, layer: String
+    batchSize: Int, boxCount: Int, draws seed: UInt64
   ) {
     self.sequence = sequence
     self.preparation = preparation
@@ -234,7 +228,6 @@ private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
     self.batchSize = batchSize
     self.boxCount = boxCount
     self.seed = seed
-    self.layer = RandomStream.part(layer)
   }
 
   func key(ofRecordAt place: Int) throws -> String { try sequence.key(at: place) }
@@ -246,7 +239,7 @@ private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
       let place = firstRecord + pass * batchSize + item
       let record = try sequence.record(at: place)
       var (picture, _) = try sequence.source.decodeAnnotated(record)
-      let draws = RandomStream(seed: seed, layer, UInt64(place))
+      let draws = RandomStream.ofRecord(at: place, seed: seed)
       prepare(&picture, draws)
       let shape = RecordValues(picture.image).shape
       if let reason = preparation.transform.misfit(shape) { throw sequence.source.fault(record, reason) }
@@ -290,13 +283,13 @@ private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
 
   /// Takes the boxes through the crop and the mirror, which the picture's values go through as they are written.
   private func takeThroughTransform(_ picture: inout AnnotatedPicture, _ shape: Shape, _ draws: RandomStream) {
-    let origin = preparation.transform.cropOrigin(of: shape, draws)
+    let origin = preparation.transform.framing.cropOrigin(height: shape[1], width: shape[2], draws)
     let (height, width) = (Float(shape[1]), Float(shape[2]))
     let part = Box(
       xmin: Float(origin.left) / width, ymin: Float(origin.top) / height,
       xmax: Float(origin.left + preparation.output[2]) / width,
       ymax: Float(origin.top + preparation.output[1]) / height)
     picture.keepBoxes(in: part, constraint)
-    if preparation.transform.isMirrored(draws) { picture.mirrorBoxes() }
+    if preparation.transform.framing.isMirrored(draws) { picture.mirrorBoxes() }
   }
 }

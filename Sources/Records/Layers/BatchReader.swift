@@ -5,29 +5,25 @@ import Tensors
 /// The endless sequence of records that a data layer reads. It belongs to one thread.
 final class RecordSequence: @unchecked Sendable {
   let source: RecordSource
-  private let order: RecordOrder
+  private let places: RecordPlaces
+  private let count: Int
   private var cursor: (any RecordCursor)?
   /// The position that the cursor gives next.
   private var next = 0
-  private var permutation: (epoch: Int, order: [Int]) = (-1, [])
 
   init(_ source: RecordSource, _ order: RecordOrder) {
     self.source = source
-    self.order = order
+    places = RecordPlaces(order)
+    count = order.count
   }
 
   /// The record at a place; it may be read until the next is asked for.
   func record(at place: Int) throws -> Record {
     let cursor = try self.cursor ?? source.database().makeCursor()
     self.cursor = cursor
-    let position = order.position(of: place)
-    if order.isShuffled {
-      let epoch = order.epoch(of: place)
-      if permutation.epoch != epoch { permutation = (epoch, order.permutation(epoch: epoch)) }
-      return try cursor.record(at: permutation.order[position])
-    }
+    let position = places.position(of: place)
     let record = position == next ? try cursor.next() : try cursor.record(at: position)
-    next = (position + 1) % order.count
+    next = (position + 1) % count
     return record
   }
 }
@@ -38,41 +34,60 @@ extension RecordSequence {
 
 /// Fills the buffers of one batch: reads the records of a pass, decodes and transforms them.
 final class BatchReader: RecordFiller, @unchecked Sendable {
-  private let sequence: RecordSequence
-  private let preparation: Preparation
+  /// One of the sources that the records come from.
+  struct Part {
+    var sequence: RecordSequence
+    var preparation: Preparation
+    /// Where its values begin in those of a record of the batch.
+    var offset: Int
+  }
+
+  private let parts: [Part]
+  private let mixture: RecordMixture
+  private let recordSize: Int
   private let batchSize: Int
   private let readsLabels: Bool
   private let seed: UInt64
-  private let layer: UInt64
+  /// Of records that are labels.
+  private let motion: LabelMotion?
 
   init(
-    _ sequence: RecordSequence, _ preparation: Preparation, batchSize: Int, readsLabels: Bool, draws seed: UInt64,
-    layer: String
+    _ parts: [Part], _ mixture: RecordMixture, motion: LabelMotion?, recordSize: Int, batchSize: Int, readsLabels: Bool,
+    draws seed: UInt64
   ) {
-    self.sequence = sequence
-    self.preparation = preparation
+    self.parts = parts
+    self.mixture = mixture
+    self.recordSize = recordSize
     self.batchSize = batchSize
     self.readsLabels = readsLabels
     self.seed = seed
-    self.layer = RandomStream.part(layer)
+    self.motion = motion
   }
 
-  func key(ofRecordAt place: Int) throws -> String { try sequence.key(at: place) }
+  func key(ofRecordAt place: Int) throws -> String {
+    let (part, own) = mixture.source(of: place)
+    return try parts[part].sequence.key(at: own)
+  }
 
   /// Fills `buffers` (records, then labels) with the batch of `pass`.
   func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws {
-    let size = preparation.output.count
     let values = buffers[0].base.assumingMemoryBound(to: Float.self)
     for item in 0..<batchSize {
       let place = firstRecord + pass * batchSize + item
-      let record = try sequence.record(at: place)
-      let datum = try sequence.source.decode(record)
-      let draws = RandomStream(seed: seed, layer, UInt64(place))
+      let (index, own) = mixture.source(of: place)
+      let part = parts[index]
+      let record = try part.sequence.record(at: own)
+      let datum = try part.sequence.source.decode(record)
+      let draws = RandomStream.ofRecord(at: place, seed: seed)
+      let start = values + item * recordSize
+      // Labels that this source does not have.
+      if part.preparation.output.count < recordSize { start.update(repeating: .nan, count: recordSize) }
       do throws(Preparation.Misfit) {
-        try preparation.run(datum.values, draws: draws, into: values + item * size)
+        try part.preparation.run(datum.values, draws: draws, into: start + part.offset)
       } catch {
-        throw sequence.source.fault(record, error.reason)
+        throw part.sequence.source.fault(record, error.reason)
       }
+      motion?.apply(start, draws: draws)
       if readsLabels { buffers[1].base.assumingMemoryBound(to: Float.self)[item] = datum.label }
     }
   }

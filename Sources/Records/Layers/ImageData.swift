@@ -9,8 +9,10 @@ import Tensors
 /// label is a number, or `?` where it is missing (not a number in the blob). Tops: the images, batch_size x C x H x W,
 /// resized to `new_height` x `new_width` and then changed as `transform_param` says; optionally the labels, batch_size,
 /// or batch_size x labels where a line has several (Caffe reads only one, a whole number). Images are 3 channels (blue,
-/// green, red), or 1 with `is_color: false`. They come in the order of the list, or with `shuffle` in an order of each
-/// round's own, and go round at the end.
+/// green, red), or 1 with `is_color: false`. `points` in `transform_param` makes landmarks among the labels follow the crop
+/// and the mirror. Images come in the order of the list, or with `shuffle` in an order of each round's own, and go round at
+/// the end. With `sampler` the images of each batch are drawn by their identities, as pairs or as groups (see
+/// docs/data.md).
 package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package static let type = "ImageData"
   package static let parameterFields: [String]? = ["image_data_param", "transform_param"]
@@ -23,6 +25,7 @@ package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
   private let source: ImageListSource
   /// As the fields tell it; nil when the list does.
   private let labelCount: Int?
+  private let sampling: IdentitySampling?
 
   package init(_ fields: LayerFields) throws {
     let param = fields.parameter.imageDataParam
@@ -44,10 +47,19 @@ package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
       path: fields.existingPath(param.source), root: param.rootFolder, labelCount: labelCount, search: fields.paths,
       channels: param.isColor ? .color : .gray,
       size: param.newHeight > 0 ? (Int(param.newHeight), Int(param.newWidth)) : nil)
+    sampling = try IdentitySampling(
+      fields, param.hasSampler ? param.sampler : nil, in: "image_data_param", batchSize: Int(param.batchSize))
+    try fields.refuse(param.sampler.hasLabels, "image_data_param.sampler.labels", "the list has the labels")
+    try fields.refuse(
+      sampling != nil && param.shuffle, "image_data_param.shuffle", "a sampler draws the images at random")
+    try fields.refuse(
+      sampling != nil && param.randSkip > 0, "image_data_param.rand_skip", "a sampler draws the images at random")
   }
 
   package var batchSize: Int { Int(fields.parameter.imageDataParam.batchSize) }
-  package func recordCount() throws -> Int { try atSource { try source.contents().list.entries.count } }
+  package func recordCount() throws -> Int {
+    try sampler()?.recordsPerRound ?? atSource { try source.contents().list.entries.count }
+  }
   package static func setBatchSize(_ size: Int, in parameter: inout LayerParameter) {
     parameter.imageDataParam.batchSize = UInt32(size)
   }
@@ -60,13 +72,32 @@ package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
     }
   }
 
+  private func sampler() throws -> IdentitySampler? {
+    try sampling?.sampler {
+      let list = try source.contents().list
+      let index = Int(fields.parameter.imageDataParam.sampler.labelIndex)
+      guard index < list.labelCount else {
+        throw Diagnostic(
+          .badList, "label_index is \(index), but the lines of '\(source.path)' have \(list.labelCount) labels")
+      }
+      return list.entries.map { list.labels(of: $0)[list.labels(of: $0).startIndex + index] }
+    }
+  }
+
+  private func motion() throws -> LabelMotion? {
+    try LabelMotion(fields, labels: source.contents().list.labelCount, seesPictures: true)
+  }
+
   private func firstShape() throws -> Shape { try atSource { RecordValues(try source.image(at: 0)).shape } }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     let images = try Preparation.output(fields, record: firstShape())
     let labels = try source.contents().list.labelCount
+    _ = try motion()
     let tops = [Shape([batchSize] + images.dims), labels == 1 ? [batchSize] : [batchSize, labels]]
-    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: fields.idleConstraint)
+    var warnings = fields.idleConstraint
+    if let sampling, let sampler = try sampler() { warnings += sampling.warnings(sampler) }
+    return LayerShapes(tops: Array(tops.prefix(fields.parameter.top.count)), warnings: warnings)
   }
 
   package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
@@ -91,13 +122,15 @@ package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
     if let refusal { throw refusal }
     try atSource { try source.checkImagesExist() }
     let seed = binding.draws.seed
-    let order = RecordOrder(
+    var order = RecordOrder(
       count: try source.contents().list.entries.count, skip: param.randSkip, isShuffled: param.shuffle, seed: seed)
+    order.sampler = try sampler()
     let preparation = try Preparation(fields, record: firstShape())
+    let motion = try motion()
     return try PrefetchedRecordRun(
-      binding, source: param.source, recordCount: order.count, batchSize: batchSize
-    ) { [fields, source, batchSize] in
-      try ImageBatchFiller(source, preparation, order, batchSize: batchSize, draws: seed, layer: fields.name)
+      binding, source: param.source, recordCount: order.roundCount, batchSize: batchSize
+    ) { [source, batchSize] in
+      try ImageBatchFiller(source, preparation, motion: motion, order, batchSize: batchSize, draws: seed)
     }
   }
 

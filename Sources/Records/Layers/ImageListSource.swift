@@ -108,48 +108,38 @@ final class ImageBatchFiller: RecordFiller, @unchecked Sendable {
   private let source: ImageListSource
   private let contents: ImageListSource.Contents
   private let preparation: Preparation
-  private let order: RecordOrder
+  private let places: RecordPlaces
   private let batchSize: Int
   private let seed: UInt64
-  private let layer: UInt64
-  private var permutation: (epoch: Int, order: [Int]) = (-1, [])
+  private let motion: LabelMotion?
 
   init(
-    _ source: ImageListSource, _ preparation: Preparation, _ order: RecordOrder, batchSize: Int, draws seed: UInt64,
-    layer: String
+    _ source: ImageListSource, _ preparation: Preparation, motion: LabelMotion?, _ order: RecordOrder, batchSize: Int,
+    draws seed: UInt64
   ) throws {
     self.source = source
     contents = try source.contents()
     self.preparation = preparation
-    self.order = order
+    places = RecordPlaces(order)
     self.batchSize = batchSize
     self.seed = seed
-    self.layer = RandomStream.part(layer)
+    self.motion = motion
   }
 
   func key(ofRecordAt place: Int) -> String {
-    String(decoding: contents.list.path(of: contents.list.entries[position(of: place)]), as: UTF8.self)
-  }
-
-  /// Where in the list the record at a place is.
-  private func position(of place: Int) -> Int {
-    let position = order.position(of: place)
-    guard order.isShuffled else { return position }
-    let epoch = order.epoch(of: place)
-    if permutation.epoch != epoch { permutation = (epoch, order.permutation(epoch: epoch)) }
-    return permutation.order[position]
+    String(decoding: contents.list.path(of: contents.list.entries[places.position(of: place)]), as: UTF8.self)
   }
 
   func fill(_ buffers: [Memory], pass: Int, firstRecord: Int) throws {
     let values = buffers[0].base.assumingMemoryBound(to: Float.self)
     for item in 0..<batchSize {
       let place = firstRecord + pass * batchSize + item
-      let position = position(of: place)
+      let position = places.position(of: place)
       let image = try source.image(at: position)
+      let draws = RandomStream.ofRecord(at: place, seed: seed)
       do throws(Preparation.Misfit) {
         try preparation.run(
-          RecordValues(image), draws: RandomStream(seed: seed, layer, UInt64(place)),
-          into: values + item * preparation.output.count)
+          RecordValues(image), draws: draws, into: values + item * preparation.output.count)
       } catch {
         throw source.fault(position, contents, .badRecord, error.reason)
       }
@@ -158,6 +148,8 @@ final class ImageBatchFiller: RecordFiller, @unchecked Sendable {
         for (index, label) in contents.list.labels(of: contents.list.entries[position]).enumerated() {
           labels[index] = label
         }
+        motion?.apply(
+          labels, picture: preparation.augmentation.resizing?.output ?? (image.height, image.width), draws: draws)
       }
     }
   }

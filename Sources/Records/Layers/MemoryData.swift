@@ -41,6 +41,7 @@ package struct MemoryData: Layer {
       param.hasLabelType || param.hasLabelChannels || param.hasLabelHeight || param.hasLabelWidth,
       "memory_data_param.label_type", "each record has one label")
     try fields.refuseForeignTransforms()
+    try fields.refusePoints()
     let transform = fields.parameter.transformParam
     for (isGiven, name) in [
       (!transform.resizeParam.isEmpty, "resize_param"), (transform.hasDistortParam, "distort_param"),

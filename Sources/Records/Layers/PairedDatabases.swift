@@ -3,23 +3,39 @@ import Nets
 
 /// Checks that the databases which a net reads side by side are in step.
 ///
-/// Image and label databases that were converted together have the keys `00000012_path` and `00000012label_path`: their
-/// counts and all keys are compared. For databases of other tools a differing count is worth a warning.
+/// Two data layers are read side by side when rows of both meet in one layer, as scores and labels do in a loss. Layers
+/// whose batches are joined (Concat along axis 0) are not: they may hold different records. Image and label databases
+/// that were converted together have the keys `00000012_path` and `00000012label_path`: their counts and all keys are
+/// compared, and they must have one sampler or none. For databases of other tools a differing count is worth a warning.
+/// Labels that are to move with pictures must have a crop and a mirror as one of the layers beside them.
 ///
 /// - Returns: warnings.
-/// - Throws: `outOfStep` with the first key that differs.
+/// - Throws: `outOfStep` with the first key that differs; `badParameter` for labels that move otherwise.
 package func checkPairedDatabases(of graph: Graph) throws -> [Diagnostic] {
   let layers = graph.nodes.compactMap { $0.definition as? DataLayer }
-  guard let first = layers.first else { return [] }
-  var warnings: [Diagnostic] = []
-  for other in layers.dropFirst() {
-    if let warning = try compare(first, other) { warnings.append(warning) }
+  for layer in layers { try layer.checkMotion(beside: layers) }
+  return try MeetingRows(graph).pairs.flatMap { pair -> [Diagnostic] in
+    guard let a = graph.nodes[pair.a].definition as? DataLayer, let b = graph.nodes[pair.b].definition as? DataLayer
+    else {
+      return []
+    }
+    let (ones, others) = (try a.databases(), try b.databases())
+    guard ones.count == others.count else {
+      return [
+        Diagnostic(
+          .outOfStep,
+          "mixes the records of \(others.count) databases, and layer '\(a.identity.name)', which is read beside it, "
+            + "those of \(ones.count): records and labels will not match",
+          severity: .warning, layer: b.identity, at: b.location)
+      ]
+    }
+    return try zip(ones, others).compactMap { try compare($0, $1, a, b) }
   }
-  return warnings
 }
 
-private func compare(_ a: DataLayer, _ b: DataLayer) throws -> Diagnostic? {
-  let (one, two) = (try a.database(), try b.database())
+private func compare(_ one: any RecordDatabase, _ two: any RecordDatabase, _ a: DataLayer, _ b: DataLayer) throws
+  -> Diagnostic?
+{
   guard one.path != two.path else { return nil }
   let counts = "'\(one.path)' holds \(one.count) records, '\(two.path)' \(two.count)"
   let cursors = (try one.makeCursor(), try two.makeCursor())
@@ -29,6 +45,13 @@ private func compare(_ a: DataLayer, _ b: DataLayer) throws -> Diagnostic? {
     return Diagnostic(
       .outOfStep, "\(counts); they are read side by side, so from the first round on records and labels will not match",
       severity: .warning, layer: b.identity, at: b.location)
+  }
+  guard a.samplingText == b.samplingText else {
+    throw Diagnostic(
+      .outOfStep,
+      "'\(one.path)' and '\(two.path)' belong together, but their samplers differ: records would get labels of others; "
+        + "give both layers one sampler, with the same database as labels",
+      layer: b.identity, at: b.location)
   }
   for position in 0..<min(one.count, two.count) {
     let keys =

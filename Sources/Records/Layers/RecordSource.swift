@@ -27,7 +27,7 @@ final class RecordSource: Sendable {
   /// C x H x W of the first record: what all records must have.
   func firstShape() throws -> Shape {
     let cursor = try database().makeCursor()
-    return try decode(cursor.next()).values.shape
+    return try withExtendedLifetime(cursor) { try decode(cursor.next()).values.shape }
   }
 
   /// A record's values and its integer label.

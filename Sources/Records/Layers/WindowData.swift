@@ -78,6 +78,7 @@ package struct WindowData: AbsentSourceLayer {
     let param = fields.parameter.windowDataParam
     let transform = fields.parameter.transformParam
     try fields.refuseForeignTransforms()
+    try fields.refusePoints()
     for (isGiven, name) in [
       (!transform.resizeParam.isEmpty, "resize_param"), (transform.hasDistortParam, "distort_param"),
       (transform.hasExpandParam, "expand_param"), (transform.cropH > 0 || transform.cropHeight > 0, "crop_h"),

@@ -1,3 +1,5 @@
+import Diagnostics
+
 /// A list of images with their labels, as `PATH L1 … LC` lines give it.
 package struct LabelList: Sendable {
   /// One line of the list.
@@ -31,6 +33,28 @@ package struct LabelList: Sendable {
 
   /// Keeps the entries that fulfil a condition.
   package mutating func keep(where condition: (Entry) -> Bool) { entries.removeAll { !condition($0) } }
+
+  /// The list with other labels for each line.
+  ///
+  /// - Parameters:
+  ///   - labelCount: how many there are then.
+  ///   - change: from a line and its labels to the new ones; nil leaves the line out. What it throws is given back, and
+  ///     the line is left out too.
+  func mapped(
+    labelCount: Int, _ change: (Entry, ArraySlice<Float>) throws(Diagnostic) -> [Float]?
+  ) -> (list: LabelList, faults: [Diagnostic]) {
+    var new = LabelList(file: file, labelCount: labelCount, bytes: bytes)
+    var faults: [Diagnostic] = []
+    for entry in entries {
+      do throws(Diagnostic) {
+        guard let labels = try change(entry, labels(of: entry)) else { continue }
+        new.append(line: entry.line, path: entry.path, labels: labels)
+      } catch {
+        faults.append(error.within(at: SourceLocation(file: file, line: entry.line)))
+      }
+    }
+    return (new, faults)
+  }
 
   /// The path as the list has it, without quotes: bytes, for file names need not be UTF-8.
   package func path(of entry: Entry) -> ArraySlice<UInt8> { bytes[entry.path] }

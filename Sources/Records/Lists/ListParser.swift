@@ -8,9 +8,13 @@ extension LabelList {
   package static func read(
     _ file: String, labelCount: Int?, pathsMayHoldBlanks: Bool = false
   ) throws -> (list: LabelList, faults: [Diagnostic]) {
+    try parse(contents(of: file), file: file, labelCount: labelCount, pathsMayHoldBlanks: pathsMayHoldBlanks)
+  }
+
+  /// Throws a `Diagnostic` (`unreadableFile`).
+  static func contents(of file: String) throws -> [UInt8] {
     do {
-      return try parse(
-        readFile(file.utf8), file: file, labelCount: labelCount, pathsMayHoldBlanks: pathsMayHoldBlanks)
+      return try readFile(file.utf8)
     } catch let fault as Diagnostic where fault.code == .unreadableFile {
       throw Diagnostic(.unreadableFile, "cannot read the list '\(file)': \(fault.message)")
     }
@@ -25,9 +29,10 @@ extension LabelList {
   /// - Parameters:
   ///   - labelCount: the number of labels of each line; nil takes it from the first.
   ///   - pathsMayHoldBlanks: whether the path goes on to the last word that is no label, as Caffe's ImageData has it.
+  ///   - heads: lines at the start that are no records.
   /// Throws a `Diagnostic` (`badList`) for a list without a line. Lines with faults are left out, and reported.
   package static func parse(
-    _ bytes: [UInt8], file: String, labelCount: Int?, pathsMayHoldBlanks: Bool = false
+    _ bytes: [UInt8], file: String, labelCount: Int?, pathsMayHoldBlanks: Bool = false, heads: Int = 0
   ) throws -> (list: LabelList, faults: [Diagnostic]) {
     if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
       throw Diagnostic(
@@ -41,7 +46,7 @@ extension LabelList {
       let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
       number += 1
       let line = trimmed(start..<end, of: bytes)
-      if !line.isEmpty { lines.append((number, line)) }
+      if !line.isEmpty && number > heads { lines.append((number, line)) }
       start = end + 1
     }
     if lines.isEmpty { throw Diagnostic(.badList, "the list holds no record", at: SourceLocation(file: file)) }

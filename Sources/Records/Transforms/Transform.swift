@@ -3,9 +3,7 @@ import Diagnostics
 import Nets
 import Tensors
 
-/// What Caffe does to a record on its way into a blob: (value - mean) * scale, cut to the crop, mirrored.
-///
-/// In TRAIN the crop's place is drawn, in TEST it is the centre; whether to mirror is drawn in both, as in Caffe.
+/// What Caffe does to a record on its way into a blob: (value - mean) * scale, cut to the crop, mirrored; see `Framing`.
 struct Transform: Sendable {
   private enum Mean: Sendable {
     case none
@@ -19,9 +17,8 @@ struct Transform: Sendable {
   private let record: Shape
   private let scale: Float
   private let mean: Mean
-  private let crop: Crop?
-  private let mirrors: Bool
-  private let isTraining: Bool
+  let framing: Framing
+  private var crop: Crop? { framing.crop }
 
   /// What each record becomes, C x H x W.
   var output: Shape { crop.map { [record[0], $0.height, $0.width] } ?? record }
@@ -34,10 +31,8 @@ struct Transform: Sendable {
     let param = fields.parameter.transformParam
     self.record = record
     scale = param.scale
-    crop = try Crop(fields)
-    mirrors = param.mirror
-    isTraining = fields.phase == .train
-    if !sizesVary { try crop?.check(fields, record) }
+    framing = try Framing(fields)
+    if !sizesVary { try framing.crop?.check(fields, record) }
     mean = try Transform.mean(fields, record: record)
   }
 
@@ -96,8 +91,8 @@ struct Transform: Sendable {
     into output: UnsafeMutablePointer<Float>, float: (Value) -> Float
   ) {
     let (height, width) = (crop?.height ?? shape[1], crop?.width ?? shape[2])
-    let (top, left) = cropOrigin(of: shape, draws)
-    let isMirrored = isMirrored(draws)
+    let (top, left) = framing.cropOrigin(height: shape[1], width: shape[2], draws)
+    let isMirrored = framing.isMirrored(draws)
     for c in 0..<shape[0] {
       for h in 0..<height {
         let source = values + c * strides.channel + (top + h) * strides.row + left * strides.column
@@ -111,17 +106,6 @@ struct Transform: Sendable {
         }
       }
     }
-  }
-
-  /// Whether the record with these draws is mirrored: boxes have to follow.
-  func isMirrored(_ draws: RandomStream) -> Bool { mirrors && draws.integer(2, below: 2) == 1 }
-
-  /// The corner of the crop of a record of this shape.
-  func cropOrigin(of shape: Shape, _ draws: RandomStream) -> (top: Int, left: Int) {
-    guard let crop else { return (0, 0) }
-    let room = (height: shape[1] - crop.height, width: shape[2] - crop.width)
-    guard isTraining else { return (room.height / 2, room.width / 2) }
-    return (draws.integer(0, below: room.height + 1), draws.integer(1, below: room.width + 1))
   }
 
   private func subtractMean(_ row: UnsafeMutablePointer<Float>, _ c: Int, _ h: Int, _ left: Int, _ width: Int) {

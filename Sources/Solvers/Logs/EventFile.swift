@@ -62,9 +62,13 @@ package final class EventFile: TrainingRecorder {
     add("\(phase)/objective", record.loss)
     for name in record.names {
       let outputs = record.outputs.filter { $0.name == name }
-      for (index, output) in outputs.enumerated() {
+      for (index, output) in outputs.enumerated() where output.isKnown {
         add("\(phase)/\(name)" + (outputs.count > 1 ? "/\(index)" : ""), output.value)
       }
+    }
+    for task in record.tasks {
+      if let loss = task.loss { add("\(phase)/tasks/\(task.name)/loss", loss) }
+      if let weight = task.weight { add("\(phase)/tasks/\(task.name)/weight", Float(weight)) }
     }
     if record.phase == .train {
       add("run/lr", record.rate)
@@ -73,6 +77,25 @@ package final class EventFile: TrainingRecorder {
       add("run/memory_mib", Float(record.memoryByteCount) / 1_048_576)
     }
     var event = event(at: record.iteration)
+    event.add(5, summary)
+    write(event)
+  }
+
+  package func add(_ conflict: TaskConflict) {
+    var summary = ProtobufMessage()
+    func add(_ tag: String, _ value: Double) {
+      var scalar = ProtobufMessage()
+      scalar.add(1, tag)
+      scalar.add(2, Float(value))
+      summary.add(1, scalar)
+    }
+    for (a, task) in conflict.tasks.enumerated() {
+      add("conflict/norm/\(task)", conflict.norms[a])
+      for (b, other) in conflict.tasks.enumerated().dropFirst(a + 1) {
+        if let cosine = conflict.cosines[a][b] { add("conflict/cosine/\(task), \(other)", cosine) }
+      }
+    }
+    var event = event(at: conflict.iteration)
     event.add(5, summary)
     write(event)
   }

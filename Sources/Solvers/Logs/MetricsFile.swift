@@ -8,11 +8,22 @@ import Foundation
 ///  "metrics":{},"records_per_second":5211.3,"memory_bytes":130023424}
 /// ```
 /// (in one line). A line of a test has the phase `test` and `test_net`, the net's number. Outputs with several values
-/// are arrays. What is no number is null.
+/// are arrays. What is no number is null, and so is what no label was there for; such a loss also has a `count` of 0.
+/// `tasks` has an object for each task: `loss`, the sum of loss_weight times loss, `weight`, what the weighting multiplies
+/// it by (in training), and the names of its `losses` and `metrics`; `weighting_state` is what the weighting remembers, a
+/// number for each task in their order.
+///
+/// A line of the phase `conflict` tells how the tasks' gradients stand to each other in what they share: their names in
+/// `tasks`, `norms`, `cosines` row by row (null where a gradient is zero), and the `milliseconds` that measuring took.
+///
+/// A line of the phase `event` has one of: `task_outputs`, the names of each task's outputs; `stopping`, the value of the
+/// stopping rule of each task that goes on; `stopped`, the task that stops, with its `value`.
 package final class MetricsFile: TrainingRecorder {
   private let path: String
   private let warn: (String) -> Void
-  private var file: AppendedFile
+  fileprivate var file: AppendedFile
+  /// Whether the file tells the tasks already.
+  fileprivate var hasTasks = false
 
   /// - Parameter warn: is told once when the file cannot be written.
   package init(snapshotPrefix: String, warn: @escaping (String) -> Void) {
@@ -25,16 +36,31 @@ package final class MetricsFile: TrainingRecorder {
   /// beginning, is kept under another name.
   package func start(at iteration: Int) throws {
     file = AppendedFile(path, warn: warn)
+    hasTasks = false
     guard fileExists(path) else { return }
     if iteration == 0 {
       rename(path, "\(path.dropLast(".jsonl".count)).previous.jsonl")
       return
     }
-    struct Line: Decodable { var iteration: Int }
+    struct Line: Decodable {
+      struct Task: Decodable {}
+
+      var iteration: Int
+      var outputs: [Task]?
+
+      enum CodingKeys: String, CodingKey {
+        case iteration
+        case outputs = "task_outputs"
+      }
+    }
     let lines = ((try? readFile(path)) ?? Data()).split(separator: UInt8(ascii: "\n"))
     let kept = lines.filter { line in
       // A line that a killed run left half written is none.
-      (try? JSONDecoder().decode(Line.self, from: line)).map { $0.iteration < iteration } ?? false
+      guard let found = try? JSONDecoder().decode(Line.self, from: line), found.iteration < iteration else {
+        return false
+      }
+      if found.outputs != nil { hasTasks = true }
+      return true
     }
     do {
       try writeFile(
@@ -62,19 +88,86 @@ package final class MetricsFile: TrainingRecorder {
       let outputs = record.outputs.filter { $0.name == name }
       if let weight = outputs.first?.lossWeight, weight != 0 {
         var loss = JSONObject()
-        loss.add("value", outputs.map(\.value))
+        loss.add("value", outputs.map(\.valueOrNaN))
         loss.add("weight", weight)
+        if outputs.allSatisfy({ !$0.isKnown }) { loss.add("count", Double(0)) }
         losses.add(name, loss)
       } else {
-        metrics.add(name, outputs.map(\.value))
+        metrics.add(name, outputs.map(\.valueOrNaN))
       }
     }
     line.add("losses", losses)
     line.add("metrics", metrics)
+    line.add("tasks", MetricsFile.tasks(of: record))
+    if !record.weightingState.isEmpty {
+      var state = JSONObject()
+      for (name, values) in record.weightingState.sorted(by: { $0.key < $1.key }) { state.add(name, list: values) }
+      line.add("weighting_state", state)
+    }
     if let speed = record.recordsPerSecond { line.add("records_per_second", (speed * 10).rounded() / 10) }
     line.add("memory_bytes", Double(record.memoryByteCount))
     file.append(Data((line.text + "\n").utf8))
   }
+}
+
+extension MetricsFile {
+  package func add(_ event: TrainingEvent, at iteration: Int) {
+    var line = JSONObject()
+    line.add("iteration", Double(iteration))
+    line.add("phase", text: "event")
+    switch event {
+    case .tasks(let tasks):
+      guard !hasTasks else { return }
+      hasTasks = true
+      line.add(
+        "task_outputs",
+        tasks.map { task in
+          var object = JSONObject()
+          object.add("name", text: task.name)
+          object.add("losses", list: task.losses)
+          object.add("metrics", list: task.metrics)
+          object.add("lower_is_better", flag: task.lowerIsBetter)
+          return object
+        })
+    case .stopping(let values):
+      guard !values.isEmpty else { return }
+      var tasks = JSONObject()
+      for (task, value) in values { tasks.add(task, value) }
+      line.add("stopping", tasks)
+    case .taskStopped(let task, let value):
+      line.add("stopped", text: task)
+      line.add("value", value)
+    }
+    file.append(Data((line.text + "\n").utf8))
+  }
+
+  private static func tasks(of record: TrainingRecord) -> JSONObject {
+    var tasks = JSONObject()
+    for task in record.tasks {
+      var object = JSONObject()
+      if let loss = task.loss { object.add("loss", loss) }
+      if let weight = task.weight { object.add("weight", weight) }
+      object.add("losses", list: task.losses)
+      object.add("metrics", list: task.metrics)
+      tasks.add(task.name, object)
+    }
+    return tasks
+  }
+
+  package func add(_ conflict: TaskConflict) {
+    var line = JSONObject()
+    line.add("iteration", Double(conflict.iteration))
+    line.add("phase", text: "conflict")
+    line.add("tasks", list: conflict.tasks)
+    line.add("norms", list: conflict.norms)
+    line.add("cosines", rows: conflict.cosines)
+    line.add("milliseconds", (conflict.milliseconds * 1000).rounded() / 1000)
+    file.append(Data((line.text + "\n").utf8))
+  }
+}
+
+extension OutputValue {
+  fileprivate var valueOrNaN: Float { isKnown ? value : .nan }
 }
 
 extension TrainingRecord {
@@ -93,6 +186,10 @@ private struct JSONObject {
   var text: String { "{\(fields.joined(separator: ","))}" }
 
   mutating func add(_ name: String, _ object: JSONObject) { add(name, json: object.text) }
+  mutating func add(_ name: String, _ objects: [JSONObject]) {
+    add(name, json: "[\(objects.map(\.text).joined(separator: ","))]")
+  }
+  mutating func add(_ name: String, flag: Bool) { add(name, json: flag ? "true" : "false") }
   mutating func add(_ name: String, text: String) { add(name, json: JSONObject.quoted(text)) }
   mutating func add(_ name: String, _ number: Double) { add(name, json: JSONObject.number(number)) }
   mutating func add(_ name: String, _ number: Float) { add(name, json: JSONObject.number(number)) }
@@ -101,6 +198,20 @@ private struct JSONObject {
   mutating func add(_ name: String, _ numbers: [Float]) {
     let texts = numbers.map(JSONObject.number)
     add(name, json: texts.count == 1 ? texts[0] : "[\(texts.joined(separator: ","))]")
+  }
+
+  mutating func add(_ name: String, list: [String]) {
+    add(name, json: "[\(list.map(JSONObject.quoted).joined(separator: ","))]")
+  }
+
+  mutating func add(_ name: String, list: [Double]) {
+    add(name, json: "[\(list.map(JSONObject.number).joined(separator: ","))]")
+  }
+
+  /// nil becomes null.
+  mutating func add(_ name: String, rows: [[Double?]]) {
+    let texts = rows.map { row in "[\(row.map { $0.map(JSONObject.number) ?? "null" }.joined(separator: ","))]" }
+    add(name, json: "[\(texts.joined(separator: ","))]")
   }
 
   private mutating func add(_ name: String, json: String) { fields.append("\(JSONObject.quoted(name)):\(json)") }

@@ -47,13 +47,21 @@ package struct TrainingLog: Sendable {
   package func outputs(_ outputs: [OutputValue], isTest: Bool) {
     for (index, output) in outputs.enumerated() {
       let loss =
-        output.lossWeight == 0
-        ? "" : " (* \(logText(output.lossWeight)) = \(logText(output.lossWeight * output.value)) loss)"
+        !output.isKnown
+        ? " (no label)"
+        : output.lossWeight == 0
+          ? "" : " (* \(logText(output.lossWeight)) = \(logText(output.lossWeight * output.value)) loss)"
+      let value = output.isKnown ? logText(output.value) : "-"
       let kind = isTest ? "    Test" : "    Train"
       say(
-        "\(kind) net output #\(index): \(output.name) = \(logText(output.value))\(loss)", "solver.cpp",
+        "\(kind) net output #\(index): \(output.name) = \(value)\(loss)", "solver.cpp",
         isTest ? 414 : 258)
     }
+  }
+
+  /// What the tasks' losses are multiplied by, besides their loss_weight.
+  package func taskWeights(_ weights: [(task: String, weight: Double)]) {
+    note("Task weights: " + weights.map { "\($0.task) \(logText($0.weight))" }.joined(separator: ", "))
   }
 
   package func snapshotting(weights: String, _ format: SnapshotFormat) {
@@ -68,6 +76,37 @@ package struct TrainingLog: Sendable {
     case .binary: say("Snapshotting solver state to binary proto file \(state)", "sgd_solver.cpp", 284)
     case .hdf5: say("Snapshotting solver state to HDF5 file \(state)", "sgd_solver.cpp", 294)
     }
+  }
+
+  // MARK: debug_info
+
+  package func debugForward(_ layer: String, top blob: String, _ mean: Float) {
+    say("    [Forward] Layer \(layer), top blob \(blob) data: \(logText(mean))", "net.cpp", 593)
+  }
+
+  package func debugForward(_ layer: String, parameter: String, _ mean: Float) {
+    say("    [Forward] Layer \(layer), param blob \(parameter) data: \(logText(mean))", "net.cpp", 605)
+  }
+
+  package func debugBackward(_ layer: String, bottom blob: String, _ mean: Float) {
+    say("    [Backward] Layer \(layer), bottom blob \(blob) diff: \(logText(mean))", "net.cpp", 621)
+  }
+
+  package func debugBackward(_ layer: String, parameter: String, _ mean: Float) {
+    say("    [Backward] Layer \(layer), param blob \(parameter) diff: \(logText(mean))", "net.cpp", 632)
+  }
+
+  package func debugUpdate(_ layer: String, _ parameter: String, data: Float, diff: Float) {
+    say(
+      "    [Update] Layer \(layer), param \(parameter) data: \(logText(data)); diff: \(logText(diff))", "net.cpp", 649)
+  }
+
+  /// Caffe prints it as an error, so that it comes through whatever level is shown.
+  package func debugNorms(l1: (data: Double, diff: Double), l2: (data: Double, diff: Double)) {
+    let norms =
+      "L1 norm = (\(logText(l1.data)), \(logText(l1.diff))); L2 norm = (\(logText(l2.data)), \(logText(l2.diff)))"
+    logger.log(
+      level: .error, "    [Backward] All net params (data, diff): \(norms)", file: "net.cpp", function: "", line: 721)
   }
 
   /// Anything that Caffe does not say.

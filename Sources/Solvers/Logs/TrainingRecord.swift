@@ -1,5 +1,6 @@
 import Glibc
 import Nets
+import Tasks
 
 /// A line of progress of a run: what is known at a display or a test.
 package struct TrainingRecord: Sendable {
@@ -18,6 +19,9 @@ package struct TrainingRecord: Sendable {
   /// The objective; smoothed in training.
   package var loss: Float
   package var outputs: [OutputValue]
+  package var tasks: [TaskValue] = []
+  /// What the weighting remembers; empty where it remembers nothing, and in tests.
+  package var weightingState: WeightingState = [:]
   package var recordsPerSecond: Double?
   /// Memory of the process.
   package var memoryByteCount: Int
@@ -43,15 +47,71 @@ package protocol TrainingRecorder: AnyObject {
   func start(at iteration: Int) throws
   /// Keeps a line. What cannot be written must not end the training.
   func add(_ record: TrainingRecord)
+  /// Keeps a measurement of the tasks' gradients, under the same condition.
+  func add(_ conflict: TaskConflict)
+  /// Keeps an event, under the same condition.
+  func add(_ event: TrainingEvent, at iteration: Int)
+}
+
+extension TrainingRecorder {
+  package func add(_ event: TrainingEvent, at iteration: Int) {}
+  package func add(_ conflict: TaskConflict) {}
+}
+
+/// A task in a line of progress.
+package struct TaskValue: Sendable, Equatable {
+  package var name: String
+  /// The names of its losses and of its metrics among the outputs.
+  package var losses: [String]
+  package var metrics: [String]
+  /// The sum of loss_weight times loss; nil for a task that is only measured, or had no label.
+  package var loss: Float?
+  /// What the weighting multiplies the loss by; nil in tests.
+  package var weight: Double?
+
+  /// The tasks of a net with what it has put out.
+  package static func values(of net: Net, _ outputs: [OutputValue]) -> [TaskValue] {
+    TaskTable(net).tasks.map { task in
+      let losses = task.losses.map { net.graph.values[$0].name }
+      let own = outputs.filter { losses.contains($0.name) && $0.isKnown }
+      return TaskValue(
+        name: task.name, losses: losses, metrics: task.metrics.map { net.graph.values[$0].name },
+        loss: own.isEmpty ? nil : own.reduce(0) { $0 + $1.lossWeight * $1.value })
+    }
+  }
+}
+
+/// The names of a task's outputs.
+package struct TaskOutputs: Sendable, Equatable {
+  package var name: String
+  package var losses: [String]
+  /// The main one first.
+  package var metrics: [String]
+  package var lowerIsBetter: Bool
+}
+
+/// What happens to tasks in the course of a run.
+package enum TrainingEvent: Sendable {
+  /// The tasks of the run, as it starts or goes on.
+  case tasks([TaskOutputs])
+  /// The value of the stopping rule of each task that goes on, at a test.
+  case stopping([(task: String, value: Float)])
+  case taskStopped(String, value: Float)
 }
 
 extension Net {
-  private var records: (any RecordRun)? {
+  /// The first layer that reads records.
+  var records: (any RecordRun)? {
     graph.nodes.indices.lazy.compactMap { self.run(ofLayer: $0) as? any RecordRun }.first
   }
 
   /// The records of a batch; nil for a net that reads none.
   var batchSize: Int? { records?.batchSize }
+
+  /// Forward passes in a round over the records, rounded up; nil for a net that reads none.
+  var passesInRound: Int? {
+    records.map { ($0.recordCount + $0.batchSize - 1) / max(1, $0.batchSize) }
+  }
 
   /// Rounds over the records so far.
   var epoch: Double? {

@@ -1,6 +1,7 @@
 import CaffeSchema
 import Diagnostics
 import Nets
+import Tasks
 
 /// The best test of a run so far.
 package struct BestScore: Codable, Equatable, Sendable {
@@ -19,6 +20,8 @@ package struct BestMetric: Sendable {
   /// As the user gave it.
   package let text: String
   private let isBestLowest: Bool
+  /// A sum of terms times their factors, rather than their mean.
+  private let isSum: Bool
   /// What each output counts: the net, the output's name, and its factor.
   private let terms: [(net: Int, output: String, factor: Float)]
 
@@ -37,6 +40,7 @@ package struct BestMetric: Sendable {
       tests[output.net].graph.nodes[value(output).producer].fields.parameter.type
     }
     var isLoss = false
+    var isSum = false
     let named = outputs.filter { value($0).name == name }
     let typed = outputs.filter { type($0).lowercased() == name.lowercased() }
     if !named.isEmpty {
@@ -46,6 +50,7 @@ package struct BestMetric: Sendable {
       let losses = outputs.filter { value($0).lossWeight != 0 }
       terms = losses.map { ($0.net, value($0).name, value($0).lossWeight) }
       isLoss = true
+      isSum = true
     } else {
       terms = typed.map { ($0.net, value($0).name, 1 / Float(typed.count)) }
     }
@@ -59,15 +64,36 @@ package struct BestMetric: Sendable {
           : "--keep-best \(text): no test net has such an output\(meant) (outputs: \(known.joined(separator: ", ")); or "
             + "'loss' for the sum of all losses, or a layer type such as 'accuracy' for the mean over tasks)")
     }
+    self.isSum = isSum
     isBestLowest = wantsLowest ?? isLoss
   }
 
+  /// Of all tasks together: the mean of their metrics where all are of one kind, or else the sum of the losses.
+  ///
+  /// - Parameter net: the test net that is looked at.
+  package init(_ tasks: [TaskMetric], net: Int, tests: [Net]) throws {
+    let isOneKind = Set(tasks.map { "\($0.layerType) \($0.lowerIsBetter)" }).count == 1
+    guard isOneKind, let first = tasks.first else {
+      self = try BestMetric("loss", tests: tests)
+      return
+    }
+    text = "the mean of \(tasks.map(\.output).joined(separator: ", "))"
+    isBestLowest = first.lowerIsBetter
+    isSum = false
+    terms = tasks.map { (net, $0.output, 1) }
+  }
+
+  /// Without the outputs that no label was there for; NaN when there is none at all.
+  ///
   /// - Parameter outputs: of each test net.
   func value(_ outputs: [[OutputValue]]) -> Float {
-    terms.reduce(0) { sum, term in
-      let values = outputs[term.net].filter { $0.name == term.output }.map(\.value)
-      return sum + term.factor * values.reduce(0, +) / Float(max(1, values.count))
+    let known = terms.compactMap { term -> (factor: Float, value: Float)? in
+      let values = outputs[term.net].filter { $0.name == term.output && $0.isKnown }.map(\.value)
+      return values.isEmpty ? nil : (term.factor, values.reduce(0, +) / Float(values.count))
     }
+    guard !known.isEmpty else { return .nan }
+    let sum = known.reduce(0) { $0 + $1.factor * $1.value }
+    return isSum ? sum : sum / known.reduce(0) { $0 + $1.factor }
   }
 
   /// Whether a value beats the best one; what is no number never does.

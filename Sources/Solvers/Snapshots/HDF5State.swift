@@ -5,9 +5,9 @@ import Nets
 
 /// Caffe's solver state in HDF5: the datasets `iter`, `learned_net` and `current_step`, and a group `history` with a
 /// dataset for each blob, named by its position.
-enum HDF5State {
+package enum HDF5State {
   /// - Throws: `badState` or `unreadableFile`.
-  static func read(_ path: String) throws -> SolverState {
+  package static func read(_ path: String) throws -> SolverState {
     let file = try HDF5File(reading: path)
     guard file.kind(of: "history") == .group, file.kind(of: "iter") == .dataset else {
       throw Diagnostic(

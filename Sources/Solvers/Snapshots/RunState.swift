@@ -1,6 +1,7 @@
 import CaffeSchema
 import Diagnostics
 import Foundation
+import Tasks
 
 /// What a run has to know to go on as if it had not stopped, beyond what Caffe's files hold: the contents of
 /// `PREFIX_iter_N.runstate`.
@@ -21,6 +22,16 @@ package struct RunState: Codable, Equatable, Sendable {
     }
   }
 
+  /// The tasks with the state of their weighting.
+  package struct Tasks: Codable, Equatable, Sendable {
+    /// `UNCERTAINTY`, …
+    package var weighting: String
+    package var names: [String]
+    /// Of the last iteration.
+    package var weights: [Double]
+    package var state: [String: [Double]]
+  }
+
   /// Iterations done.
   package var iteration: Int
   /// The `type` of the solver.
@@ -36,8 +47,17 @@ package struct RunState: Codable, Equatable, Sendable {
   package var rateFactor: Float
   /// The best test so far, where the best weights are kept.
   package var best: BestScore?
+  /// The best test of each task so far, and how many tests ago one got better.
+  package var taskBests: [String: BestScore]?
+  package var testsWithoutGain: Int?
+  /// The iteration of the newest test that tasks were judged by, and whether training ended then.
+  package var judgedTest: Int?
+  package var isOver: Bool?
+  /// By task, where tasks stop by themselves.
+  package var stopping: [String: StoppingState]?
   /// The iterations of this run's snapshots that are still there, this one included.
   package var kept: [Int]
+  package var tasks: Tasks?
   /// Seconds since 1970.
   package var written: Double
   package var weights: File

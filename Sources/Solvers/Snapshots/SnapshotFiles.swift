@@ -40,6 +40,9 @@ struct SnapshotFiles {
   func statePath(_ iteration: Int) -> String { "\(prefix)_iter_\(iteration)\(format.stateEnding)" }
   func runStatePath(_ iteration: Int) -> String { "\(prefix)_iter_\(iteration).runstate" }
   var bestWeightsPath: String { "\(prefix)_best\(format.weightsEnding)" }
+  func bestWeightsPath(ofTask task: String) -> String {
+    "\(prefix)_best_\(task.replacing("/", with: "_"))\(format.weightsEnding)"
+  }
 
   /// The path of the run state beside a solver state.
   static func runStatePath(besideState path: String) -> String {

@@ -31,22 +31,32 @@ extension Solver {
     lastDisplay = (iteration, monotonicSeconds())
     log.resuming(from: point.path)
     if let runState = point.runState {
-      restore(runState)
+      try restore(runState)
     } else {
       for net in [nets.train] + nets.tests { net.clock.pass = 0 }
+      _ = tasks.restore(nil)
       log.note(
         "'\(namePart(of: point.path))' has no .runstate beside it, as Caffe's have not: the data start over, and so does "
           + "the smoothed loss")
     }
   }
 
-  private func restore(_ runState: RunState) {
+  private func restore(_ runState: RunState) throws {
     nets.train.clock.pass = runState.trainPass
     for (net, pass) in zip(nets.tests, runState.testPasses) { net.clock.pass = pass }
     recentLosses = Array(runState.recentLosses.suffix(settings.averageLoss))
     rateFactor = runState.rateFactor
     best = runState.best
+    taskBests = runState.taskBests ?? [:]
+    testsWithoutGain = runState.testsWithoutGain ?? 0
+    judgedTest = runState.judgedTest
+    isOver = runState.isOver ?? false
+    for (task, state) in runState.stopping ?? [:] where stopping?.states[task] != nil { stopping?.states[task] = state }
+    try leaveOutStoppedTasks()
     keptSnapshots = runState.kept
+    if let misfit = tasks.restore(runState.tasks) {
+      log.warn("the weighting of the tasks starts anew: of the snapshot that the run goes on from, \(misfit)")
+    }
   }
 
   /// Sees whether a state belongs to this solver and net.
@@ -77,8 +87,10 @@ extension Solver {
   /// Sees whether snapshots can be written, before training.
   func prepareSnapshots() throws {
     let values = nets.train.parameterTable.unique.reduce(0) { $0 + $1.parameter.count }
-    let copies = 1 + settings.rule.historyCount + (settings.snapshotsGradients ? 1 : 0)
-    try files.prepareFolder(for: values * copies * MemoryLayout<Float>.stride)
+    // The binary form has a shared parameter at each of its layers.
+    let all = nets.train.parameterTable.byLayer.joined().reduce(0) { $0 + $1.count }
+    let weights = (files.format == .binary ? all : values) * (settings.snapshotsGradients ? 2 : 1)
+    try files.prepareFolder(for: (weights + values * settings.rule.historyCount) * MemoryLayout<Float>.stride)
   }
 
   /// Writes weights and state of the present iteration, unless that has been done.
@@ -132,7 +144,8 @@ extension Solver {
     var state = SolverState()
     state.iter = Int32(iteration)
     state.learnedNet = weights
-    state.currentStep = Int32(settings.rates.policy.stepsDone(iteration))
+    // The steps before the last iteration's rate, as Caffe counts them.
+    state.currentStep = Int32(settings.rates.policy.stepsDone(max(0, iteration - 1)))
     switch files.format {
     case .binary:
       state.history = update.histories.map { BlobProto(values: $0.values, shape: $0.entry.parameter.shape) }
@@ -162,8 +175,11 @@ extension Solver {
     RunState(
       iteration: iteration, solver: settings.ruleName, seed: nets.train.clock.seed,
       trainPass: nets.train.clock.pass, testPasses: passesBeforeTest ?? nets.tests.map(\.clock.pass),
-      recentLosses: recentLosses, rateFactor: rateFactor, best: best, kept: keptSnapshots + [iteration],
-      written: Date().timeIntervalSince1970, weights: weights, state: state)
+      recentLosses: recentLosses, rateFactor: rateFactor, best: best,
+      taskBests: taskBests.isEmpty ? nil : taskBests, testsWithoutGain: testsWithoutGain == 0 ? nil : testsWithoutGain,
+      judgedTest: judgedTest, isOver: isOver ? true : nil,
+      stopping: stopping?.states, kept: keptSnapshots + [iteration],
+      tasks: tasks.saved, written: Date().timeIntervalSince1970, weights: weights, state: state)
   }
 
   /// Removes the oldest snapshots of this run, where only some are kept.
@@ -183,6 +199,11 @@ extension Solver {
     best = BestScore(metric: metric.text, value: value, iteration: iteration)
     let path = files.bestWeightsPath
     log.note("best \(metric.text) so far, \(logText(value)) at iteration \(iteration); its weights are kept in \(path)")
+    try keepWeights(path)
+  }
+
+  /// Writes the present weights alone.
+  func keepWeights(_ path: String) throws {
     let staged = StagedFiles()
     _ = try stageWeights(path, gradients: false, staged)
     try staged.commit()

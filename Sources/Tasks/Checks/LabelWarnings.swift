@@ -6,12 +6,12 @@ import Tensors
 /// Looks up which labels a data layer's source holds.
 package struct LabelLookup: Sendable {
   package struct Labels: Sendable {
-    /// The smallest and the largest of each channel.
-    package let ranges: [ClosedRange<Float>]
+    /// The smallest and the largest of each channel; nil for one that no record has a label of.
+    package let ranges: [ClosedRange<Float>?]
     /// Whether all records were looked at, not a sample.
     package let isWhole: Bool
 
-    package init(ranges: [ClosedRange<Float>], isWhole: Bool) {
+    package init(ranges: [ClosedRange<Float>?], isWhole: Bool) {
       self.ranges = ranges
       self.isWhole = isWhole
     }
@@ -50,7 +50,14 @@ struct LabelWarnings {
     }
   }
 
-  private func warning(_ node: Graph.Node, classes: Int, _ range: ClosedRange<Float>, isWhole: Bool) -> Diagnostic? {
+  private func warning(_ node: Graph.Node, classes: Int, _ range: ClosedRange<Float>?, isWhole: Bool) -> Diagnostic? {
+    guard let range else {
+      guard isWhole else { return nil }
+      return Diagnostic(
+        .badParameter, "no record has a label of this task: nothing is learned, and nothing measured",
+        severity: .warning,
+        layer: node.fields.identity, at: node.fields.location("bottom[1]"))
+    }
     let (least, most) = (Int(range.lowerBound), Int(range.upperBound))
     let loss = node.fields.parameter.lossParam
     let message: String
@@ -70,7 +77,7 @@ struct LabelWarnings {
   }
 
   /// The labels that a value holds, followed back through Slice layers and reshapings to where they are read.
-  private func range(of value: Int) -> (ClosedRange<Float>, isWhole: Bool)? {
+  private func range(of value: Int) -> (ClosedRange<Float>?, isWhole: Bool)? {
     var value = value
     var channel = 0
     while true {

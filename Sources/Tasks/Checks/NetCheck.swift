@@ -31,6 +31,8 @@ package struct NetCheck: Sendable {
   }
 
   package let phase: Phase
+  /// What the tasks of a solver can speak of.
+  package let namesInNet: NamesInNet
   package let layers: [LayerRow]
   package let tasks: [TaskRow]
   package let assumptions: [ShapeAssumptions.Assumption]
@@ -41,6 +43,11 @@ package struct NetCheck: Sendable {
   package let batch: Int
   /// Bytes of the values of all blobs, each version of a name by itself.
   package let blobBytes: Int
+
+  /// The names of the tasks that have a loss.
+  package var learnedTasks: [String] {
+    tasks.filter { $0.loss != nil }.map(\.name).reduce(into: []) { if $0.last != $1 { $0.append($1) } }
+  }
 
   package var parameterCount: Int { layers.map(\.parameterCount).reduce(0, +) }
   package var learnedCount: Int { layers.map(\.learnedCount).reduce(0, +) }
@@ -69,8 +76,9 @@ package struct NetCheck: Sendable {
     var sharing = ParameterSharing()
     layers = try graph.nodes.map { try NetCheck.row($0, graph, &sharing) }
     faults = (outcome.fault.map(NetCheck.diagnostics) ?? []) + sharing.faults
-    let table = TaskTable(graph)
-    tasks = table.tasks.map { NetCheck.row($0, graph) }
+    namesInNet = NamesInNet(graph)
+    let table = TaskTable(graph, named: source.parameter.task)
+    tasks = table.tasks.flatMap { NetCheck.rows($0, graph) }
     let labelVectors = outcome.assumptions.compactMap(NetCheck.warningOfLabelVectors)
     warnings = NetCheck.folded(
       source.warnings + graph.warnings + labelVectors
@@ -134,16 +142,19 @@ package struct NetCheck: Sendable {
         ? 0 : try node.definition.multiplyAdds(of: node.bottoms.map { graph.values[$0].shape }))
   }
 
-  private static func row(_ task: LearningTask, _ graph: Graph) -> TaskRow {
+  /// One for each loss, the metrics in the first.
+  private static func rows(_ task: LearningTask, _ graph: Graph) -> [TaskRow] {
     let metrics = task.metrics.map { graph.values[$0].name }
-    guard let loss = task.loss else {
-      return TaskRow(name: task.name, loss: nil, weight: 0, normalization: nil, scores: nil, metrics: metrics)
+    guard !task.losses.isEmpty else {
+      return [TaskRow(name: task.name, loss: nil, weight: 0, normalization: nil, scores: nil, metrics: metrics)]
     }
-    let node = graph.nodes[graph.values[loss].producer]
-    return TaskRow(
-      name: task.name, loss: node.fields.parameter.type, weight: graph.values[loss].lossWeight,
-      normalization: normalization(of: node.definition),
-      scores: node.bottoms.first.map { graph.values[$0].shape }, metrics: metrics)
+    return task.losses.map { loss in
+      let node = graph.nodes[graph.values[loss].producer]
+      return TaskRow(
+        name: task.name, loss: node.fields.parameter.type, weight: graph.values[loss].lossWeight,
+        normalization: normalization(of: node.definition),
+        scores: node.bottoms.first.map { graph.values[$0].shape }, metrics: loss == task.losses[0] ? metrics : [])
+    }
   }
 
   /// Losses that do not say otherwise divide by the records of the batch.

@@ -31,7 +31,7 @@ struct NetWarnings {
   }
 
   private var losses: [(value: Graph.Value, node: Graph.Node)] {
-    table.tasks.compactMap(\.loss).map { (graph.values[$0], graph.nodes[graph.values[$0].producer]) }
+    table.tasks.flatMap(\.losses).map { (graph.values[$0], graph.nodes[graph.values[$0].producer]) }
   }
 
   // MARK: Rules

@@ -22,17 +22,14 @@ package struct NetDrawing {
   /// Per layer: the tasks whose loss or metrics need it.
   private let tasks: [Set<Int>]
 
-  /// Fills of tasks, light enough for black text.
-  private static let fills = [
-    "#a6cee3", "#b2df8a", "#fdbf6f", "#cab2d6", "#fb9a99", "#ffff99", "#8dd3c7", "#fccde5", "#d9d9d9", "#ccebc5",
-  ]
   private static let shared = "#f2f2f2"
 
-  package init(_ graph: Graph, title: String, direction: Direction = .down) {
+  /// - Parameter named: tasks that have names of their own; see `TaskTable`.
+  package init(_ graph: Graph, tasks named: [TaskParameter] = [], title: String, direction: Direction = .down) {
     self.graph = graph
     self.title = title
     self.direction = direction
-    let table = TaskTable(graph)
+    let table = TaskTable(graph, named: named)
     self.table = table
     var boxes = Array(graph.nodes.indices)
     for (index, node) in graph.nodes.enumerated() {
@@ -54,7 +51,7 @@ package struct NetDrawing {
   private static func tasks(_ graph: Graph, _ table: TaskTable) -> [Set<Int>] {
     var tasks = [Set<Int>](repeating: [], count: graph.nodes.count)
     for (number, task) in table.tasks.enumerated() {
-      var open = ((task.loss.map { [$0] } ?? []) + task.metrics).map { graph.values[$0].producer }
+      var open = (task.losses + task.metrics).map { graph.values[$0].producer }
       while let node = open.popLast() {
         guard tasks[node].insert(number).inserted else { continue }
         open += graph.nodes[node].bottoms.map { graph.values[$0].producer }
@@ -95,7 +92,7 @@ package struct NetDrawing {
     guard table.tasks.count > 1, tasks[index].count == 1, let task = tasks[index].first else {
       return NetDrawing.shared
     }
-    return NetDrawing.fills[task % NetDrawing.fills.count]
+    return TaskColours.fill(task)
   }
 
   private func edges(into box: Int) -> [String] {
@@ -123,7 +120,7 @@ package struct NetDrawing {
 
   private var legend: [String] {
     let rows = table.tasks.enumerated().map { number, task in
-      "<tr><td bgcolor=\"\(NetDrawing.fills[number % NetDrawing.fills.count])\">\(escaped(task.name))</td></tr>"
+      "<tr><td bgcolor=\"\(TaskColours.fill(number))\">\(escaped(task.name))</td></tr>"
     }
     return [
       "tasks [shape=plaintext, style=\"\", label=<<table border=\"0\" cellborder=\"1\" cellspacing=\"0\" cellpadding=\"5\">"

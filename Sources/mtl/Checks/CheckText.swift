@@ -92,9 +92,10 @@ struct CheckText {
     let place = assumption.fields.location().map { "\($0): " } ?? ""
     let identity = "layer '\(assumption.fields.name)' (\(assumption.fields.parameter.type))"
     if assumption.isGiven { return "\(place)note: \(identity): \(tops), as given" }
-    if assumption.isKnown { return "\(place)note: \(identity): its source is absent; its fields tell \(tops)" }
+    let reason = assumption.isForeign ? "its type is not known" : "its source is absent"
+    if assumption.isKnown { return "\(place)note: \(identity): \(reason); its fields tell \(tops)" }
     let example = assumption.tops.first.map { "; --shape \($0.name)=\(rule($0.shape)) says otherwise" } ?? ""
-    return "\(place)note: \(identity): its source is absent; guessed are \(tops)\(example)"
+    return "\(place)note: \(identity): \(reason); guessed are \(tops)\(example)"
   }
 
   /// A shape as `--shape` takes it.

@@ -67,7 +67,7 @@ private struct Reader {
   mutating func read(_ path: String) throws {
     let source: NetSource
     do {
-      source = try NetSource.read(path: path)
+      source = try NetSource.read(path: path, leavesOutForeign: true)
     } catch {
       // What is no net may be a solver. If it is neither, it is taken for what it has more in common with.
       guard let solver = try solver(path, notNet: error) else { throw error }
@@ -167,6 +167,13 @@ private struct Reader {
     for (index, test) in definitions.tests.enumerated() {
       try add(definitions.tests.count > 1 ? "TEST #\(index)" : "TEST", test.source, test.state)
     }
+    guard options.phase == nil, let train = nets.first?.check, nets.allSatisfy({ $0.check.faults.isEmpty }) else {
+      return
+    }
+    try SolverNets.naming(settings, definitions.train.source).check(
+      train: train.namesInNet, tests: nets.dropFirst().map(\.check.namesInNet))
+    // Whether there are records to read is not asked here.
+    try settings.multiTask.check(tasks: train.learnedTasks, readsRecords: true)
   }
 
   private mutating func add(_ name: String, _ source: NetSource, _ state: NetState) throws {

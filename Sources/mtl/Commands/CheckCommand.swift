@@ -17,7 +17,7 @@ struct CheckCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("Net and solver files.", valueName: "file"))
+  @Argument(help: ArgumentHelp("Net and solver files.", valueName: "file"), completion: .file())
   var files: [String]
 
   @Option(help: "Check this phase alone. (default: every phase that the file has a net for)")

@@ -22,16 +22,21 @@ struct ClassifyCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("The images.", valueName: "image"))
+  @Argument(help: ArgumentHelp("The images.", valueName: "image"), completion: .file())
   var arguments: [String]
 
-  @Option(help: ArgumentHelp("The net for use, with an Input layer.", valueName: "prototxt"))
+  @Option(
+    help: ArgumentHelp("The net for use, with an Input layer.", valueName: "prototxt"),
+    completion: .file(extensions: ["prototxt"]))
   var model: String?
 
-  @Option(help: ArgumentHelp("The weights.", valueName: "caffemodel"))
+  @Option(
+    help: ArgumentHelp("The weights.", valueName: "caffemodel"), completion: .file(extensions: ["caffemodel", "h5"]))
   var weights: String?
 
-  @Option(help: ArgumentHelp("A mean image, or a value for each channel with commas.", valueName: "file"))
+  @Option(
+    help: ArgumentHelp("A mean image, or a value for each channel with commas.", valueName: "file"), completion: .file()
+  )
   var mean: String?
 
   @Option(help: ArgumentHelp("What values are multiplied with after the mean is taken off.", valueName: "factor"))
@@ -40,7 +45,7 @@ struct ClassifyCommand: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Names of classes, one a line; of one output alone with OUTPUT=FILE. Several times for several outputs.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var labels: [String] = []
 
   @Option(help: ArgumentHelp("How many classes of each task.", valueName: "count"))

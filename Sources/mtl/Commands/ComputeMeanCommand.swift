@@ -15,11 +15,12 @@ struct ComputeMeanCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("The database.", valueName: "db"))
+  @Argument(help: ArgumentHelp("The database.", valueName: "db"), completion: .directory)
   var database: String
 
   @Argument(
-    help: ArgumentHelp("The .binaryproto to write; without it, the means are printed alone.", valueName: "file"))
+    help: ArgumentHelp("The .binaryproto to write; without it, the means are printed alone.", valueName: "file"),
+    completion: .file())
   var output: String?
 
   @Option(help: ArgumentHelp("Accepted for old scripts: the kind shows in the database.", visibility: .hidden))

@@ -17,7 +17,7 @@ struct ConformanceCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("Cases, or folders of cases.", valueName: "dir"))
+  @Argument(help: ArgumentHelp("Cases, or folders of cases.", valueName: "dir"), completion: .directory)
   var folders: [String]
 
   @Option(

@@ -12,17 +12,20 @@ struct ConvertImagesetCommand: ParsableCommand {
       mtl convert-imageset [OPTIONS] ROOT/ LIST DB
       """,
     discussion: """
-      A line of the list is a path and a whole number. Keys and records are those of Caffe's convert_imageset. For \
-      several labels a line, or labels that are no whole numbers, see 'mtl convert-multilabel'.
+      A line of the list is a path and a whole number. Keys and records are those of Caffe's convert_imageset: with \
+      --encoded alone, an image keeps the bytes of its file. For several labels a line, or labels that are no whole numbers, see 'mtl convert-multilabel'.
       """
   )
 
-  @Argument(help: ArgumentHelp("The list and the database, perhaps after the folder that paths start from."))
+  @Argument(
+    help: ArgumentHelp("The list and the database, perhaps after the folder that paths start from."),
+    completion: .file())
   var paths: [String]
 
   @Option(
     help: ArgumentHelp(
-      "Where the list's paths start. (default: the working directory, then the list's folder)", valueName: "dir"))
+      "Where the list's paths start. (default: the working directory, then the list's folder)", valueName: "dir"),
+    completion: .directory)
   var root: String?
 
   @OptionGroup var images: ImageConversionOptions
@@ -40,6 +43,7 @@ struct ConvertImagesetCommand: ParsableCommand {
     options.root = paths.count == 3 ? paths[0] : root
     options.labelCount = 1
     try images.apply(to: &options)
+    options.keepsFittingFiles = true
     return options
   }
 }

@@ -21,12 +21,14 @@ struct ConvertMultilabelCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("The list and the folder of the databases.", valueName: "list> <db"))
+  @Argument(
+    help: ArgumentHelp("The list and the folder of the databases.", valueName: "list> <db"), completion: .file())
   var paths: [String]
 
   @Option(
     help: ArgumentHelp(
-      "Where the list's paths start. (default: the working directory, then the list's folder)", valueName: "dir"))
+      "Where the list's paths start. (default: the working directory, then the list's folder)", valueName: "dir"),
+    completion: .directory)
   var root: String?
 
   @Option(name: .customLong("image-db"), help: ArgumentHelp("The database of the images.", valueName: "path"))

@@ -21,17 +21,22 @@ struct DrawCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("The net.", valueName: "prototxt"))
+  @Argument(help: ArgumentHelp("The net.", valueName: "prototxt"), completion: .file(extensions: ["prototxt"]))
   var model: String
 
   @Argument(help: ArgumentHelp("The picture, as Caffe's draw_net.py takes it.", visibility: .hidden))
   var image: String?
 
-  @Option(name: .shortAndLong, help: ArgumentHelp("The picture: .svg, .png, .pdf or .dot.", valueName: "file"))
+  @Option(
+    name: .shortAndLong, help: ArgumentHelp("The picture: .svg, .png, .pdf or .dot.", valueName: "file"),
+    completion: .file())
   var output: String?
 
-  @Option(help: ArgumentHelp("Which way the data go: TB (down), LR, BT or RL.", valueName: "direction"))
-  var rankdir: NetDrawing.Direction = .down
+  @Option(
+    help: ArgumentHelp(
+      "Which way the data go: TB (down), LR, BT or RL. (default: TB, or LR for more than ten tasks)",
+      valueName: "direction"))
+  var rankdir: NetDrawing.Direction?
 
   @Option(help: "The phase to draw. (default: TRAIN if the net has one)")
   var phase: PhaseArgument?
@@ -78,10 +83,19 @@ struct DrawCommand: ParsableCommand {
       given: Dictionary(shape.map { ($0.top, $0.shape) }, uniquingKeysWith: { $1 }))
     if let fault = assumed.fault { throw fault }
     let name = source.parameter.name.isEmpty ? model : source.parameter.name
+    let guessed = assumed.assumptions.filter { !$0.isKnown && !$0.isGiven }.flatMap(\.tops)
+    let note = guessed.isEmpty ? "" : "; assumed: " + guessed.map { "\($0.name) \($0.shape)" }.joined(separator: ", ")
+    // Heads beside each other make a picture wide, below each other tall.
+    let named = source.parameter.task
+    let taskCount = TaskTable(assumed.graph, named: named).tasks.count
+    let direction = rankdir ?? (taskCount > DrawCommand.mostTasksAcross ? .right : .down)
     return NetDrawing(
-      assumed.graph, title: "\(name), \(state.phase == .train ? "TRAIN" : "TEST")", direction: rankdir
+      assumed.graph, tasks: named,
+      title: "\(name), \(state.phase == .train ? "TRAIN" : "TEST")\(note)", direction: direction
     ).dot
   }
+
+  private static let mostTasksAcross = 10
 }
 
 extension NetDrawing.Direction: ExpressibleByArgument {}

@@ -14,6 +14,12 @@ struct ImageConversionOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Resize to this width (with --resize-height).", valueName: "pixels"))
   var resizeWidth: Int?
 
+  @Option(help: ArgumentHelp("First cut this height out of the middle (with --crop-width).", valueName: "pixels"))
+  var cropHeight: Int?
+
+  @Option(help: ArgumentHelp("First cut this width out of the middle (with --crop-height).", valueName: "pixels"))
+  var cropWidth: Int?
+
   @Flag(help: "Make the images grey.")
   var gray = false
 
@@ -57,6 +63,10 @@ struct ImageConversionOptions: ParsableArguments {
       throw ValidationError("Give both --resize-height and --resize-width, each at least 1.")
     }
     if height > 0 { options.size = ConversionOptions.Size(height: height, width: width) }
+    guard (cropHeight == nil) == (cropWidth == nil), cropHeight ?? 1 > 0, cropWidth ?? 1 > 0 else {
+      throw ValidationError("Give both --crop-height and --crop-width, each at least 1.")
+    }
+    if let cropHeight, let cropWidth { options.crop = ConversionOptions.Size(height: cropHeight, width: cropWidth) }
     if let threads, threads < 1 { throw ValidationError("--threads must be at least 1.") }
     options.storage = try storage()
     options.isGray = gray
@@ -70,8 +80,8 @@ struct ImageConversionOptions: ParsableArguments {
   private func storage() throws -> ConversionOptions.Storage {
     let encodeType = encodeType ?? ""
     if keepFiles {
-      if resizeHeight ?? 0 > 0 || !encodeType.isEmpty || gray {
-        throw ValidationError("--keep-files cannot be joined with resizing, --gray or --encode-type.")
+      if resizeHeight ?? 0 > 0 || cropHeight != nil || !encodeType.isEmpty || gray {
+        throw ValidationError("--keep-files cannot be joined with resizing, cropping, --gray or --encode-type.")
       }
       return .file
     }

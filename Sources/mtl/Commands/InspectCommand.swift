@@ -5,18 +5,20 @@ struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
     _superCommandName: "mtl",
-    abstract: "Tells what is in weights, solver states, means and databases.",
+    abstract: "Tells what is in weights, solver states, means, databases and HDF5 files.",
     discussion: """
-      Shapes, ranges and values that are not finite of every blob; of a database, the first records and the range of \
-      labels. Nets and solvers as text are for 'mtl check'.
+      Shapes, ranges and values that are not finite of every blob; of a database or a file of data, the first records. \
+      Nets and solvers as text are for 'mtl check'.
       """
   )
 
   @Argument(
-    help: ArgumentHelp(".caffemodel, .solverstate, .binaryproto, or the folder of a database.", valueName: "file"))
+    help: ArgumentHelp(
+      ".caffemodel, .solverstate (both also with .h5), .runstate, .binaryproto, .h5, or the folder of a database.",
+      valueName: "file"), completion: .file())
   var files: [String]
 
-  @Option(help: ArgumentHelp("How many records of a database are shown.", valueName: "count"))
+  @Option(help: ArgumentHelp("How many records of a database, or rows of a dataset, are shown.", valueName: "count"))
   var records = 10
 
   func validate() throws {

@@ -14,7 +14,7 @@ struct PlanCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("The net.", valueName: "prototxt"))
+  @Argument(help: ArgumentHelp("The net.", valueName: "prototxt"), completion: .file(extensions: ["prototxt"]))
   var model: String
 
   @Option(help: "TRAIN: forward and backward. TEST: forward.")

@@ -19,21 +19,30 @@ struct TestCommand: ParsableCommand {
       """,
     discussion: """
       A snapshot of this program carries its net, so the weights are enough. Without --iterations every record of the \
-      test database is seen once.
+      test database is seen once. Metrics that have a curve (ROC, recall over K) draw it with --plots.
       """
   )
 
-  @Argument(help: ArgumentHelp("The weights, a .caffemodel.", valueName: "weights"))
+  @Argument(
+    help: ArgumentHelp("The weights, a .caffemodel.", valueName: "weights"),
+    completion: .file(extensions: ["caffemodel", "h5"]))
   var snapshot: String?
 
-  @Option(help: ArgumentHelp("The same, as Caffe's tool takes it.", valueName: "caffemodel"))
+  @Option(
+    help: ArgumentHelp("The same, as Caffe's tool takes it.", valueName: "caffemodel"),
+    completion: .file(extensions: ["caffemodel", "h5"]))
   var weights: String?
 
-  @Option(help: ArgumentHelp("The net; needed for weights that do not carry one.", valueName: "prototxt"))
+  @Option(
+    help: ArgumentHelp("The net; needed for weights that do not carry one.", valueName: "prototxt"),
+    completion: .file(extensions: ["prototxt"]))
   var model: String?
 
   @Option(help: ArgumentHelp("Batches to run. (default: one pass over the records)", valueName: "count"))
   var iterations: Int?
+
+  @Option(help: ArgumentHelp("Draw the metrics' curves into this folder, and write their points.", valueName: "folder"))
+  var plots: String?
 
   @Option(help: ArgumentHelp("Accepted for old scripts and ignored.", visibility: .hidden))
   var gpu: String?
@@ -51,23 +60,25 @@ struct TestCommand: ParsableCommand {
     engineOptions.prepareProcess()
     let path = snapshot ?? weights ?? ""
     let learned = try NetSource.readWeights(path)
-    let source = try model.map(NetSource.read(path:)) ?? definition(in: learned, path)
+    let source = try model.map(NetSource.read(path:)) ?? TestCommand.definition(in: learned, path)
     let evaluation = Evaluation(source: source, weights: learned, origin: path, engine: try engineOptions.makeEngine())
     let outcome = try evaluation.run(iterations: iterations)
     for warning in outcome.warnings { printError(warning.description) }
     print(outcome.table)
+    for table in outcome.tables { print("\n" + table) }
+    if let plots { for path in try outcome.writePlots(into: plots) { print(path) } }
   }
 
   /// The net that a snapshot carries.
-  private func definition(in weights: NetParameter, _ path: String) throws -> NetSource {
+  static func definition(in weights: NetParameter, _ path: String) throws -> NetSource {
     var net = weights
     for index in net.layer.indices { net.layer[index].blobs = [] }
-    let hasTestData = net.layer.contains { layer in
-      layer.bottom.isEmpty && !layer.top.isEmpty && layer.include.contains { $0.hasPhase && $0.phase == .test }
-    }
+    var state = net.state
+    state.phase = .test
+    let hasTestData = net.layer.contains { $0.bottom.isEmpty && !$0.top.isEmpty && state.admits($0) }
     // Weights in HDF5 have no definition at all.
     let isDefined = !net.layer.isEmpty && net.layer.allSatisfy(\.hasType)
-    guard isDefined, hasTestData || net.layer.allSatisfy(\.include.isEmpty) else {
+    guard isDefined, hasTestData else {
       throw Diagnostic(
         .badWeights, "'\(path)' does not carry the net of the TEST phase; give it with --model NET.prototxt")
     }
@@ -84,6 +95,9 @@ struct Evaluation {
 
   struct Outcome {
     var table: String
+    /// Of single metrics.
+    var tables: [String]
+    var curves: [(layer: String, curve: MetricCurve)]
     var warnings: [Diagnostic]
   }
 
@@ -98,20 +112,23 @@ struct Evaluation {
     }
     let batches = iterations ?? records.map { $0.count / $0.batch } ?? 0
     try pass.run(iterations: batches) { progress.update($0, of: batches) }
-    var outputs = pass.outputs
     if iterations == nil, let records, records.count % records.batch != 0 {
       do {
-        let net = try makeRestNet(of: records)
-        outputs = Evaluation.merge(outputs, try run(net))
+        var rest = TestPass(try makeRestNet(of: records))
+        try rest.run(iterations: 1)
+        pass.add(rest)
       } catch let fault as Diagnostic where [.badShape, .badParameter].contains(fault.code) {
         warnings.append(Evaluation.leftOut(records.count % records.batch, of: records.count, because: fault))
       }
     }
     progress.clear()
+    let outputs = pass.outputs
     if let missing = outputs.first(where: { !$0.value.isFinite }) {
       warnings.append(Diagnostic(.nonFinite, "'\(missing.name)' is \(missing.value)", severity: .warning))
     }
-    return Outcome(table: Evaluation.table(TaskTable(net.graph), net.graph, outputs), warnings: warnings)
+    return Outcome(
+      table: Evaluation.table(TaskTable(net), net.graph, outputs),
+      tables: pass.tables.map { Evaluation.text(of: $1, layer: $0) }, curves: pass.curves, warnings: warnings)
   }
 
   private func makeNet(_ source: NetSource) throws -> Net {
@@ -149,22 +166,6 @@ struct Evaluation {
     return net
   }
 
-  /// One batch.
-  private func run(_ net: Net) throws -> [OutputValue] {
-    var pass = TestPass(net)
-    try pass.run(iterations: 1)
-    return pass.outputs
-  }
-
-  private static func merge(_ many: [OutputValue], _ few: [OutputValue]) -> [OutputValue] {
-    zip(many, few).map { a, b in
-      var sum = a
-      sum.count = a.count + b.count
-      if sum.count > 0 { sum.value = (a.value * Float(a.count) + b.value * Float(b.count)) / Float(sum.count) }
-      return sum
-    }
-  }
-
   /// A row for each task and metric.
   static func table(_ tasks: TaskTable, _ graph: Graph, _ outputs: [OutputValue]) -> String {
     var table = TextTable([
@@ -172,19 +173,42 @@ struct Evaluation {
     ])
     func output(_ value: Int) -> OutputValue? { outputs.first { $0.name == graph.values[value].name } }
     for task in tasks.tasks {
-      let loss = task.loss.flatMap(output)
+      let losses = task.losses.compactMap(output)
       let metrics = task.metrics.compactMap(output)
-      let cells = [loss.map { rounded($0.value) } ?? "-", loss.map { logText($0.lossWeight) } ?? "-"]
+      let cells = lossCells(losses)
       if metrics.isEmpty {
-        table.add([task.name, "-", "-"] + cells + [loss.map { String($0.count) } ?? "-"])
+        table.add([task.name, "-", "-"] + cells + [losses.first.map { String($0.count) } ?? "-"])
       }
       for metric in metrics {
-        table.add([task.name, metric.name, rounded(metric.value)] + cells + [String(metric.count)])
+        table.add([task.name, metric.name, rounded(metric)] + cells + [String(metric.count)])
       }
     }
     return table.text
   }
 
-  /// Six significant digits are noise in a table; four decimals tell one record in ten thousand.
-  private static func rounded(_ value: Float) -> String { fixedText(Double(value), decimals: 4) }
+  /// Loss and weight of a task; of several losses, the sum of each times its weight, with the weight 1.
+  private static func lossCells(_ losses: [OutputValue]) -> [String] {
+    guard let first = losses.first else { return ["-", "-"] }
+    if losses.count == 1 { return [rounded(first), logText(first.lossWeight)] }
+    let known = losses.filter(\.isKnown)
+    var sum = first
+    sum.value = known.reduce(0) { $0 + $1.lossWeight * $1.value }
+    sum.count = known.map(\.count).max() ?? 0
+    return [rounded(sum), "1"]
+  }
+
+  /// Six significant digits are noise in a table; four decimals tell one record in ten thousand. '-' where no label was
+  /// there.
+  private static func rounded(_ output: OutputValue) -> String {
+    output.isKnown ? fixedText(Double(output.value), decimals: 4) : "-"
+  }
+
+  /// With the layer's name above.
+  private static func text(of metric: MetricTable, layer: String) -> String {
+    var table = TextTable(metric.heads.enumerated().map { ($1, $0 > 0) })
+    for line in metric.lines {
+      table.add([line.name] + line.values.map { $0.map { fixedText($0, decimals: 4) } ?? "-" } + [String(line.count)])
+    }
+    return "\(layer):\n" + table.text
+  }
 }

@@ -18,7 +18,7 @@ struct TimeCommand: ParsableCommand {
       """
   )
 
-  @Option(help: ArgumentHelp("The net.", valueName: "prototxt"))
+  @Option(help: ArgumentHelp("The net.", valueName: "prototxt"), completion: .file(extensions: ["prototxt"]))
   var model: String
 
   @Option(help: ArgumentHelp("Passes to time.", valueName: "count"))

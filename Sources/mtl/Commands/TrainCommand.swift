@@ -22,14 +22,17 @@ struct TrainCommand: ParsableCommand {
   /// The options that take no value.
   static let flagNames: Set<String> = ["resume", "tune"]
 
-  @Option(help: ArgumentHelp("The solver prototxt.", valueName: "file"))
+  @Option(help: ArgumentHelp("The solver prototxt.", valueName: "file"), completion: .file())
   var solver: String
 
   @Option(
-    help: ArgumentHelp("Start from these weights, by layer name (several with commas).", valueName: "caffemodel"))
+    help: ArgumentHelp("Start from these weights, by layer name (several with commas).", valueName: "caffemodel"),
+    completion: .file(extensions: ["caffemodel", "h5"]))
   var weights: String?
 
-  @Option(help: ArgumentHelp("Go on from this state of an earlier run.", valueName: "solverstate"))
+  @Option(
+    help: ArgumentHelp("Go on from this state of an earlier run.", valueName: "solverstate"),
+    completion: .file(extensions: ["solverstate", "h5"]))
   var snapshot: String?
 
   @Flag(
@@ -52,7 +55,9 @@ struct TrainCommand: ParsableCommand {
   @Option(help: "When a loss or gradient is no number: stop, skip the iteration, or go back to the last snapshot.")
   var onNonfinite: NonFinitePolicy = .stop
 
-  @Option(help: ArgumentHelp("Write the curves for TensorBoard into this folder.", valueName: "folder"))
+  @Option(
+    help: ArgumentHelp("Write the curves for TensorBoard into this folder.", valueName: "folder"),
+    completion: .directory)
   var tensorboard: String?
 
   @Option(help: ArgumentHelp("The level of the training net's state.", valueName: "number"))
@@ -106,7 +111,7 @@ struct TrainCommand: ParsableCommand {
       let warnings = net.source.warnings + net.graph.warnings + (try checkPairedDatabases(of: net.graph))
       for warning in warnings { log.warn(warning.description) }
     }
-    let run = Solver(settings, nets: nets, log: log, options: try options(settings, nets, log))
+    let run = try Solver(settings, nets: nets, log: log, options: try options(settings, nets, log))
     if let point {
       try run.restore(point)
     } else {

@@ -20,13 +20,13 @@ struct UpgradeCommand: ParsableCommand {
       """
   )
 
-  @Argument(help: ArgumentHelp("A net or solver prototxt, or a .caffemodel.", valueName: "file"))
+  @Argument(help: ArgumentHelp("A net or solver prototxt, or a .caffemodel.", valueName: "file"), completion: .file())
   var input: String
 
   @Argument(help: ArgumentHelp("The file to write, as Caffe's upgrade tools take it.", visibility: .hidden))
   var output: String?
 
-  @Option(help: ArgumentHelp("The file to write; it may be the same.", valueName: "file"))
+  @Option(help: ArgumentHelp("The file to write; it may be the same.", valueName: "file"), completion: .file())
   var out: String?
 
   func validate() throws {

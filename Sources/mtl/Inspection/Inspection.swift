@@ -1,8 +1,10 @@
 import CaffeSchema
 import Diagnostics
 import Foundation
+import HDF5Files
 import Nets
 import Records
+import Solvers
 import Tasks
 import Tensors
 
@@ -20,10 +22,15 @@ struct Inspection {
       self = try DatabaseInspection(path, shown: records).inspection
       return
     }
-    switch try BinaryContent(path) {
+    if path.hasSuffix(".runstate") {
+      self = try Inspection.runState(RunState.read(path))
+      return
+    }
+    switch try isHDF5(path) ? BinaryContent(hdf5: path) : BinaryContent(path) {
     case .net(let net): self = Inspection.net(net)
     case .state(let state): self = Inspection.state(state)
     case .blob(let blob): self = Inspection.blob(blob)
+    case .datasets(let file): self = try DatasetInspection(file, shown: records).inspection
     }
   }
 
@@ -80,6 +87,25 @@ struct Inspection {
     return Inspection(text: "blob \(shape)\n\n\(table.text)\(warning(nonFinite))", nonFinite: nonFinite)
   }
 
+  private static func runState(_ state: RunState) -> Inspection {
+    var table = TextTable([("what", false), ("value", false)])
+    table.add(["iteration", "\(state.iteration)"])
+    table.add(["solver", state.solver])
+    table.add(["seed", "\(state.seed)"])
+    table.add(["forward passes of the training net", "\(state.trainPass)"])
+    table.add(["forward passes of the test nets", state.testPasses.map { "\($0)" }.joined(separator: ", ")])
+    table.add(["smoothed loss over", "\(state.recentLosses.count) iterations"])
+    table.add(["learning rate times", logText(state.rateFactor)])
+    if let best = state.best {
+      table.add(["best \(best.metric)", "\(logText(best.value)) at iteration \(best.iteration)"])
+    }
+    table.add(["snapshots kept", state.kept.map { "\($0)" }.joined(separator: ", ")])
+    for file in [state.weights, state.state] {
+      table.add([file.name, "\(CheckText.grouped(file.byteCount)) bytes, CRC-32C \(file.crc32c)"])
+    }
+    return Inspection(text: "what a run needs to go on, beside its solver state\n\n\(table.text)", nonFinite: 0)
+  }
+
   static func warning(_ nonFinite: Int) -> String {
     nonFinite == 0 ? "" : "\n\nwarning: \(CheckText.grouped(nonFinite)) values are not finite"
   }
@@ -90,6 +116,19 @@ private enum BinaryContent {
   case net(NetParameter)
   case state(SolverState)
   case blob(BlobProto)
+  /// HDF5 that is none of these.
+  case datasets(HDF5File)
+
+  init(hdf5 path: String) throws {
+    let file = try HDF5File(reading: path)
+    if file.kind(of: "data") == .group {
+      self = .net(try NetSource.readWeights(path))
+    } else if file.kind(of: "history") == .group, file.kind(of: "iter") == .dataset {
+      self = .state(try HDF5State.read(path))
+    } else {
+      self = .datasets(file)
+    }
+  }
 
   init(_ path: String) throws {
     if path.hasSuffix(".caffemodel") {
@@ -105,10 +144,12 @@ private enum BinaryContent {
     } else if let blob = try? readBinary(path, as: BlobProto.self), !blob.data.isEmpty || !blob.doubleData.isEmpty {
       self = .blob(blob)
     } else {
-      let state = try readBinary(path, as: SolverState.self)
-      guard state.hasIter else {
+      // What is wrong with a file that cannot be read is told as it is.
+      _ = try readFile(path)
+      guard let state = try? readBinary(path, as: SolverState.self), state.hasIter else {
         throw Diagnostic(
-          .unreadableFile, "'\(path)' holds no weights, solver state or mean; 'mtl check' looks at prototxt files")
+          .unreadableFile,
+          "'\(path)' holds no weights, solver state, mean or data; 'mtl check' looks at prototxt files")
       }
       self = .state(state)
     }

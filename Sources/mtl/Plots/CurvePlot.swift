@@ -1,14 +1,12 @@
 import Diagnostics
 import Foundation
+import Tasks
 
-/// Curves of several runs as a script for gnuplot: a panel for each loss and metric, a colour for each run, training
-/// drawn through and tests dashed with dots.
+/// Curves of several runs as a script for gnuplot: a panel for each loss and metric, a colour for each run (or, of one
+/// run, for each task), training drawn through and tests dashed with dots.
 struct CurvePlot {
   let runs: [RunCurves]
 
-  private static let colours = [
-    "#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2",
-  ]
   private static let panel = (width: 520, height: 320)
 
   /// The names of the panels, in the order in which the runs tell them.
@@ -18,6 +16,15 @@ struct CurvePlot {
     return names
   }
 
+  /// What tells the runs apart: their names, with as many folders before them as it takes.
+  var titles: [String] {
+    for count in 1...max(1, runs.map(\.path.count).max() ?? 1) {
+      let titles = runs.map { $0.path.suffix(count).joined(separator: "/") }
+      if Set(titles).count == titles.count { return titles }
+    }
+    return runs.map { $0.path.joined(separator: "/") }
+  }
+
   /// - Parameters:
   ///   - format: `svg` or `png`.
   ///   - output: the file that gnuplot is to write.
@@ -25,58 +32,58 @@ struct CurvePlot {
     let names = panels
     let columns = names.count > 1 ? 2 : 1
     let rows = (names.count + columns - 1) / columns
-    let size = "\(columns * CurvePlot.panel.width),\(rows * CurvePlot.panel.height)"
-    let terminal =
-      format == "png"
-      ? "pngcairo noenhanced font 'Helvetica,10'" : "svg noenhanced font 'Helvetica,12' background '#ffffff'"
-    var lines = [
-      "set terminal \(terminal) size \(size)", "set output \(quoted(output))",
-      "set multiplot layout \(rows),\(columns)", "set grid linecolor '#dddddd'", "set key top right",
-      "set xlabel 'iteration'",
-    ]
+    let titles = titles
+    // Beside the curves, for those of several runs are all over the panel.
+    let beside = runs.count > 1 ? 60 + 7 * (titles.map(\.count).max() ?? 0) : 0
+    let start = PlotScript.start(
+      format: format, output: output, width: columns * (CurvePlot.panel.width + beside),
+      height: rows * CurvePlot.panel.height)
+    var lines =
+      start + [
+        "set multiplot layout \(rows),\(columns)", "set grid linecolor '#dddddd'",
+        "set key \(runs.count > 1 ? "outside right top" : "top right")", "set xlabel 'iteration'",
+      ]
     var number = 0
     var blocks: [String] = []
     for name in names {
       var parts: [String] = []
       for (index, run) in runs.enumerated() {
-        let colour = CurvePlot.colours[index % CurvePlot.colours.count]
+        let colour = self.colour(of: name, run: index)
         for curve in run.curves where curve.name == name {
           blocks.append("$c\(number) << END")
           blocks += curve.points.map { "\($0.iteration) \($0.value)" }
           blocks.append("END")
-          let title = (runs.count > 1 ? run.name + " " : "") + (curve.isTest ? "test" : "train")
+          let title = (runs.count > 1 ? titles[index] + " " : "") + (curve.isTest ? "test" : "train")
           let style = curve.isTest ? "linespoints dashtype 2 pointtype 7 pointsize 0.4" : "lines"
           parts.append(
-            "$c\(number) using 1:2 with \(style) linewidth 1.5 linecolor '\(colour)' title \(quoted(title))")
+            "$c\(number) using 1:2 with \(style) linewidth 1.5 linecolor '\(colour)' title \(PlotScript.quoted(title))")
           number += 1
         }
       }
-      lines.append("set title \(quoted(name))")
+      lines += stopLines(of: name)
+      lines.append("set title \(PlotScript.quoted(name))")
       lines.append("plot " + parts.joined(separator: ", \\\n  "))
     }
     return (blocks + lines + ["unset multiplot"]).joined(separator: "\n") + "\n"
   }
 
-  private func quoted(_ text: String) -> String { "'" + text.replacing("'", with: "''") + "'" }
+  /// Of a run; where there is but one, of the task that the output belongs to.
+  private func colour(of output: String, run: Int) -> String {
+    if runs.count == 1, let task = runs[0].task(of: output) { return TaskColours.line(task) }
+    return PlotScript.colours[run % PlotScript.colours.count]
+  }
+
+  /// A dotted line where the task stopped that the output belongs to.
+  private func stopLines(of output: String) -> [String] {
+    ["unset arrow", "unset label"]
+      + runs.enumerated().flatMap { index, run -> [String] in
+        guard let task = run.task(of: output), let iteration = run.stops[run.tasks[task].name] else { return [] }
+        return PlotScript.stop(at: iteration, colour: colour(of: output, run: index), text: "stopped")
+      }
+  }
 
   /// Writes the picture.
   ///
-  /// - Throws: `badArgument` for another ending than .svg and .png; `machine` when gnuplot is missing or fails.
-  func write(to path: String) throws {
-    let format = path.split(separator: ".").last.map { $0.lowercased() } ?? ""
-    guard ["svg", "png"].contains(format) else {
-      throw Diagnostic(.badArgument, "'\(path)' must end in .svg or .png")
-    }
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("mtl-plot-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(at: folder) }
-    let (input, output) = (folder.appendingPathComponent("plot.gp"), folder.appendingPathComponent("plot." + format))
-    try Data(script(format: format, output: output.path).utf8).write(to: input)
-    _ = try runProgram(
-      "gnuplot", [input.path], missing: "curves are drawn by gnuplot, which is missing: apt-get install gnuplot-nox")
-    guard let picture = FileManager.default.contents(atPath: output.path), !picture.isEmpty else {
-      throw Diagnostic(.machine, "gnuplot wrote no picture")
-    }
-    try writePicture(picture, to: path)
-  }
+  /// - Throws: as `PlotScript.write`.
+  func write(to path: String) throws { try PlotScript.write(to: path, script: script) }
 }

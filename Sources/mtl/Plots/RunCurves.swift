@@ -15,8 +15,19 @@ struct RunCurves {
     var value: Double
   }
 
-  let name: String
+  /// The parts of its path, without what all runs have at the end.
+  let path: [String]
   let curves: [Curve]
+  /// The tasks of the run, where its file tells them, and when those that stopped did.
+  let tasks: [TaskHistory.Task]
+  let stops: [String: Double]
+
+  /// The task that an output belongs to, by its place.
+  func task(of output: String) -> Int? {
+    tasks.firstIndex { $0.losses.contains(output) || $0.metrics.contains(output) }
+  }
+
+  var name: String { path.last ?? "" }
 
   /// - Parameters:
   ///   - path: a `_metrics.jsonl`, a log with Caffe's lines, or the `snapshot_prefix` of a run that wrote the former.
@@ -24,8 +35,11 @@ struct RunCurves {
   /// - Throws: `unreadableFile` for a file that is missing or has neither; `badArgument` when it has none of `names`.
   init(_ path: String, only names: Set<String>? = nil) throws {
     let metrics = path + "_metrics.jsonl"
-    let file = FileManager.default.fileExists(atPath: path) ? path : metrics
-    guard let data = FileManager.default.contents(atPath: file) else {
+    // A folder of the prefix's name, such as one of plots, is no log.
+    let found = [path, metrics].lazy.compactMap { file in
+      FileManager.default.contents(atPath: file).map { (file, $0) }
+    }.first
+    guard let (file, data) = found else {
       throw Diagnostic(.unreadableFile, "there is no log '\(path)', and no '\(metrics)' of a run with that prefix")
     }
     let text = String(decoding: data, as: UTF8.self)
@@ -41,14 +55,17 @@ struct RunCurves {
       let known = collector.curves.map(\.name).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
       throw Diagnostic(.badArgument, "'\(file)' has no such curve; it has \(known.joined(separator: ", "))")
     }
-    let last = path.split(separator: "/").last.map(String.init) ?? path
-    name = last.replacing("_metrics.jsonl", with: "")
+    tasks = collector.tasks
+    stops = collector.stops
+    self.path = path.replacing("_metrics.jsonl", with: "").split(separator: "/").map(String.init)
   }
 }
 
 /// Gathers points from the lines of a run.
 private struct Collector {
   private(set) var curves: [RunCurves.Curve] = []
+  private(set) var tasks: [TaskHistory.Task] = []
+  private(set) var stops: [String: Double] = [:]
   /// Where the log is.
   private var iteration: Double?
   private var isTest = false
@@ -69,31 +86,28 @@ private struct Collector {
 
   private struct Line: Decodable {
     struct Loss: Decodable {
-      var value: Values
-    }
-
-    /// One number or several; null for what is none.
-    struct Values: Decodable {
-      var mean: Double?
-
-      init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let all = (try? container.decode([Double?].self)) ?? [try? container.decode(Double.self)]
-        let numbers = all.compactMap { $0 }
-        mean = numbers.isEmpty ? nil : numbers.reduce(0, +) / Double(numbers.count)
-      }
+      var value: MeanNumber
     }
 
     var iteration: Double
     var phase: String
     var loss: Double?
     var losses: [String: Loss]?
-    var metrics: [String: Values]?
+    var metrics: [String: MeanNumber]?
+    var outputs: [TaskHistory.Task]?
+    var stopped: String?
+
+    enum CodingKeys: String, CodingKey {
+      case iteration, phase, loss, losses, metrics, stopped
+      case outputs = "task_outputs"
+    }
   }
 
   mutating func add(json: Substring) {
     // The last line of a run that was killed may be cut off.
     guard let line = try? JSONDecoder().decode(Line.self, from: Data(json.utf8)) else { return }
+    if let outputs = line.outputs { tasks = outputs }
+    if let task = line.stopped { stops[task] = line.iteration }
     let isTest = line.phase == "test"
     if let loss = line.loss { add("loss", isTest: isTest, line.iteration, loss) }
     for (name, loss) in (line.losses ?? [:]).sorted(by: { $0.key < $1.key }) {

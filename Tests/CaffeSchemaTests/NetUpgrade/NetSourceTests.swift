@@ -1,4 +1,5 @@
 import CaffeSchema
+import Foundation
 import Testing
 
 @Suite struct NetSourceTests {
@@ -83,5 +84,24 @@ import Testing
       #expect(source.file == folder + "/net")
       #expect(source.parameter.layer[0].name == "a")
     }
+  }
+
+  /// What a fork adds is blanked out, so that all else keeps its place.
+  @Test func leavesOutFieldsOfForksWhenAskedTo() throws {
+    let path = NSTemporaryDirectory() + "net-source-\(UUID().uuidString).prototxt"
+    let text = """
+      name: "é"
+      layer { name: "a" odd_param { # a comment
+          deep { value: -1.5 } list: [1, 2] }  top: "a" }
+      layers { name: "b" type: ODD_DATA odd: "x"  top: "b" }
+      """
+    try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let source = try NetSource.read(path: path, leavesOutForeign: true)
+    #expect(source.parameter.layer.map(\.type) == ["", "OddData"])
+    #expect(source.parameter.layer.map(\.top) == [["a"], ["b"]])
+    #expect(source.layerPlaces[0].location("top[0]")?.column == 42)
+    #expect(source.warnings.map(\.location?.line) == [2, 4])
+    #expect(throws: (any Error).self) { try NetSource.read(path: path) }
   }
 }

@@ -2,17 +2,18 @@ import CaffeSchema
 import ComputeReference
 import Diagnostics
 import Foundation
+import Layers
 import Nets
 import Records
 import Testing
 
 /// Data layers over small databases made here: record i holds the value i (and its square as a label).
 @Suite struct DataLayerTests {
-  private let work: WorkFolder
+  fileprivate let work: WorkFolder
 
   init() throws { work = try WorkFolder() }
 
-  private func makeNet(_ text: String, seed: UInt64 = 1, phase: Phase = .train) throws -> Net {
+  fileprivate func makeNet(_ text: String, seed: UInt64 = 1, phase: Phase = .train) throws -> Net {
     var options = NetOptions(phase: phase)
     options.seed = seed
     return try Net(
@@ -20,14 +21,14 @@ import Testing
       catalogue: LayerCatalogue(recordLayerTypes), options: options)
   }
 
-  private func layer(_ name: String, batch: Int = 4, _ more: String = "") -> String {
+  fileprivate func layer(_ name: String, batch: Int = 4, _ more: String = "") -> String {
     """
     layer { name: "\(name)" type: "Data" top: "\(name)" data_param { source: "\(name)" batch_size: \(batch)
       backend: LMDB \(more) } }
     """
   }
 
-  private func values(_ net: Net, _ blob: String, passes: Int) throws -> [Float] {
+  fileprivate func values(_ net: Net, _ blob: String, passes: Int) throws -> [Float] {
     try (0..<passes).flatMap { _ in
       try net.forward()
       return try net.values(of: #require(net.blob(blob)))
@@ -59,7 +60,7 @@ import Testing
     #expect(first != second)
   }
 
-  private func layer(_ name: String, _ more: String) -> String { layer(name, batch: 4, more) }
+  fileprivate func layer(_ name: String, _ more: String) -> String { layer(name, batch: 4, more) }
 
   @Test func databasesThatBelongTogetherAreShuffledAlike() throws {
     try work.database("a", count: 10) { Datum(floats: [Float($0)]) }
@@ -101,7 +102,7 @@ import Testing
 
   // MARK: Faults
 
-  private func fault(_ text: String, passes: Int = 0) -> String {
+  fileprivate func fault(_ text: String, passes: Int = 0) -> String {
     do {
       let net = try makeNet(text)
       _ = try checkPairedDatabases(of: net.graph)
@@ -168,6 +169,103 @@ import Testing
     let warnings = try checkPairedDatabases(of: makeNet(layer("a") + layer("b")).graph)
     #expect(warnings.count == 1)
     #expect(warnings.first?.severity == .warning)
+  }
+}
+
+/// Several databases: mixed in one layer, and in layers whose batches are joined.
+extension DataLayerTests {
+  private func mixed(_ a: String, _ b: String, _ more: String = "", top: String = "m", batch: Int = 5) -> String {
+    """
+    layer { name: "\(top)" type: "Data" top: "\(top)" data_param { source: "\(a)" batch_size: \(batch) backend: LMDB
+      mixed { source: "\(b)" } \(more) } }
+    """
+  }
+
+  @Test func mixesDatabasesOfUnequalLength() throws {
+    try work.database("a", count: 3) { Datum(floats: [Float($0)]) }
+    try work.database("b", count: 2) { Datum(floats: [Float(10 + $0)]) }
+    #expect(try values(makeNet(mixed("a", "b")), "m", passes: 2) == [0, 10, 1, 11, 2, 0, 10, 1, 11, 2])
+    let inTurn = try makeNet(mixed("a", "b", "mixing: IN_TURN", batch: 6))
+    #expect(try values(inTurn, "m", passes: 2) == [0, 10, 1, 11, 2, 10, 0, 11, 1, 10, 2, 11])
+    // A test sees each record once whatever the training does.
+    let test = try makeNet(mixed("a", "b", "mixing: IN_TURN"), phase: .test)
+    #expect(try values(test, "m", passes: 1).sorted() == [0, 1, 2, 10, 11])
+  }
+
+  /// Shuffled or not, images and labels that are mixed alike stay in step, from any pass on.
+  @Test(arguments: ["", "mixing: IN_TURN", "mixing: BY_WEIGHT source_weight: 3"])
+  func mixedPairsStayInStep(_ mixing: String) throws {
+    try work.database("a", count: 5) { Datum(floats: [Float($0)]) }
+    try work.database("b", count: 3) { Datum(floats: [Float(10 + $0)]) }
+    try work.database("la", key: "label_r", count: 5) { Datum(floats: [Float($0), 1]) }
+    try work.database("lb", key: "label_r", count: 3) { Datum(floats: [Float(10 + $0)]) }
+    let labels = """
+      layer { name: "l" type: "Data" top: "l" data_param { source: "la" batch_size: 5 backend: LMDB shuffle: true
+        mixed { source: "lb" channel: 2 } \(mixing) } }
+      """
+    let text = mixed("a", "b", "shuffle: true \(mixing)") + labels
+    let net = try makeNet(text)
+    #expect(try checkPairedDatabases(of: net.graph).isEmpty)
+    #expect(net.blob("l")?.shape == [5, 3, 1, 1])
+    var batches: [[Float]] = []
+    for _ in 0..<12 {
+      try net.forward()
+      let images = try net.values(of: #require(net.blob("m")))
+      let labels = try net.values(of: #require(net.blob("l")))
+      batches.append(images)
+      for (i, image) in images.enumerated() {
+        let label = labels[(i * 3)..<(i * 3 + 3)].map { $0.isNaN ? -1 : $0 }
+        #expect(label == (image < 10 ? [image, 1, -1] : [-1, -1, image]))
+      }
+    }
+    let later = try makeNet(text)
+    later.clock.pass = 7
+    #expect(try values(later, "m", passes: 1) == batches[7])
+  }
+
+  @Test func refusesMixturesThatDoNotFit() throws {
+    try work.database("a", count: 2) { _ in Datum(floats: [1]) }
+    try work.database("b", count: 2) { _ in Datum(floats: [1, 2]) }
+    try work.database("c", count: 2) { _ in Datum(pixels: [1, 2, 3, 4], channels: 1, height: 2, width: 2) }
+    #expect(
+      fault(mixed("a", "b")).hasSuffix(
+        "the records of 'WORK/b' are 2x1x1, but those of 'WORK/a' are 1x1x1; say by channel where the labels of each begin"
+      ))
+    #expect(fault(mixed("a", "c")).hasSuffix("the records of 'WORK/c' are 1x2x2, but those of 'WORK/a' are 1x1x1"))
+    #expect(fault(mixed("a", "nowhere")).contains("cannot open database 'nowhere'"))
+    #expect(fault(mixed("a", "a", "source_weight: 2")).hasSuffix("weights of databases go with mixing: BY_WEIGHT"))
+    #expect(fault(mixed("a", "a", "mixing: BY_WEIGHT source_weight: 0")).hasSuffix("source_weight must be above 0"))
+    #expect(fault(layer("a", "mixing: IN_TURN")).hasSuffix("mixing takes several databases; name the others in mixed"))
+  }
+
+  /// Two pairs of databases of other records, whose batches are joined: nothing of it is out of step.
+  @Test func joinedBatchesNeedNotBeInStep() throws {
+    try work.database("a", count: 5) { Datum(floats: [Float($0)]) }
+    try work.database("la", key: "label_r", count: 5) { Datum(floats: [Float($0)]) }
+    try work.database("b", count: 3) { Datum(floats: [Float($0)]) }
+    try work.database("lb", key: "label_r", count: 3) { Datum(floats: [Float($0)]) }
+    let joined = """
+      \(layer("a"))\(layer("la"))\(layer("b", batch: 2))\(layer("lb", batch: 2))
+      layer { name: "x" type: "Concat" bottom: "a" bottom: "b" top: "x" concat_param { axis: 0 } }
+      layer { name: "y" type: "Concat" bottom: "la" bottom: "lb" top: "y" concat_param { axis: 0 } }
+      layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 1 } }
+      layer { name: "cut" type: "Slice" bottom: "ip" top: "ip_a" top: "ip_b" slice_param { axis: 0 slice_point: 4 } }
+      layer { name: "e" type: "EuclideanLoss" bottom: "ip" bottom: "y" top: "e" }
+      """
+    func warnings(_ text: String) throws -> Int {
+      let net = try Net(
+        NetSource(text: text, file: work.path + "/net.prototxt"), engine: ReferenceEngine(),
+        catalogue: LayerCatalogue(layerTypes + recordLayerTypes), options: NetOptions(phase: .train))
+      try net.forward()
+      return try checkPairedDatabases(of: net.graph).count
+    }
+    #expect(try warnings(joined) == 0)
+    let apart = #"layer { name: "ea" type: "EuclideanLoss" bottom: "ip_a" bottom: "la" top: "ea" }"#
+    #expect(try warnings(joined + apart) == 0)
+    // Labels of the one with records of the other are told.
+    let wrong = joined.replacing(#"bottom: "la" bottom: "lb""#, with: #"bottom: "lb" bottom: "la""#)
+      .replacing("batch_size: 2", with: "batch_size: 4")
+    #expect(throws: Diagnostic.self) { try warnings(wrong) }
   }
 }
 

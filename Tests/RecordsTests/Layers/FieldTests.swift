@@ -33,11 +33,14 @@ import Testing
 
   /// Fields that the layers follow, by message; tests of the layers show that they do.
   static let honoured: [String: Set<String>] = [
-    "data_param": ["source", "batch_size", "rand_skip", "force_encoded_color", "prefetch", "shuffle"],
+    "data_param": [
+      "source", "batch_size", "rand_skip", "force_encoded_color", "prefetch", "shuffle", "sampler", "mixed", "mixing",
+      "source_weight",
+    ],
     "hdf5_data_param": ["source", "batch_size", "shuffle"],
     "image_data_param": [
       "source", "batch_size", "rand_skip", "shuffle", "new_height", "new_width", "is_color", "root_folder", "label_num",
-      "label_dim", "label_size",
+      "label_dim", "label_size", "sampler",
     ],
     "memory_data_param": ["batch_size", "channels", "height", "width"],
     "window_data_param": [
@@ -68,9 +71,9 @@ import Testing
     guard field.parameter == "transform_param" else { return true }
     switch field.layer {
     case "Data":
-      return !forPictures.contains(field.field.name) && !["force_color", "force_gray"].contains(field.field.name)
+      return !forPictures.union(["force_color", "force_gray", "points"]).contains(field.field.name)
     // Images are in colour unless is_color says otherwise, and then force_color is refused.
-    case "ImageData": return !forPictures.union(["force_color"]).contains(field.field.name)
+    case "ImageData": return !forPictures.union(["force_color", "points"]).contains(field.field.name)
     case "AnnotatedData":
       return !forPictures.union(["emit_constraint", "force_color", "force_gray"]).contains(field.field.name)
     case "MemoryData": return !["crop_height", "crop_width", "crop_h", "crop_w"].contains(field.field.name)

@@ -119,7 +119,11 @@ import Testing
       layer { name: "new" type: "NewLayer" bottom: "data" top: "new" }
       layer { name: "flat" type: "Flatten" bottom: "new" top: "flat" }
       """
-    #expect(try Self.check(net, .test).faults.map(\.code) == [.unknownLayerType])
+    let guessed = try Self.check(net, .test)
+    #expect(guessed.faults.isEmpty)
+    #expect(guessed.assumptions.contains { $0.tops.map(\.name) == ["new"] })
+    #expect(guessed.layers.flatMap(\.tops).map(\.shape) == [[1, 1, 4, 4], [1, 1, 4, 4], [1, 16]])
+    #expect(guessed.warnings.contains { $0.code == .unknownLayerType })
     let check = try Self.check(net, .test, given: ["new": [1, 2, 3], "data": [7, 7]])
     #expect(check.faults.isEmpty)
     #expect(check.layers.flatMap(\.tops).map(\.shape) == [[7, 7], [1, 2, 3], [1, 6]])

@@ -72,6 +72,66 @@ import Testing
     #expect(file.nets.map(\.check.batch) == [8, 4])
   }
 
+  @Test func looksAroundWhatForksAdd() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+      layer { name: "m" type: "GatedMask" bottom: "x" top: "m" gated_mask_param { ratio: 0.5 mode: HARD } }
+      layer { name: "q" type: "QuantisedConvolution" bottom: "m" top: "q" bit_width: 8
+        convolution_param { num_output: 4 kernel_size: 3 } }
+      layer { name: "l" type: "MarginalLoss" bottom: "q" top: "l" }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    let shapes = file.nets[0].check.layers.map { $0.tops[0].shape }
+    #expect(shapes == [[2, 3, 8, 8], [2, 3, 8, 8], [2, 4, 6, 6], .scalar])
+    #expect(file.nets[0].check.tasks.map(\.loss) == ["MarginalLoss"])
+    let warnings = file.nets[0].check.warnings.map(\.message)
+    for name in ["unknown field 'gated_mask_param'", "unknown field 'bit_width'", "unknown layer type 'MarginalLoss'"] {
+      #expect(warnings.contains { $0.contains(name) }, "\(name): \(warnings)")
+    }
+  }
+
+  @Test func looksAroundLayersOf2014ThatForksAdd() throws {
+    let file = try check(
+      """
+      layers { name: "d" type: VOXEL_DATA top: "data" top: "label" voxel_param { source: "x" batch_size: 4 } }
+      layers { name: "ip" type: INNER_PRODUCT bottom: "data" top: "ip" inner_product_param { num_output: 3 } }
+      layers { name: "l" type: SOFTMAX_LOSS bottom: "ip" bottom: "label" top: "l" }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers.map(\.type) == ["VoxelData", "InnerProduct", "SoftmaxWithLoss"])
+  }
+
+  @Test func whatHasNoLayersIsNoNet() throws {
+    #expect(!(try check(#"item { name: "face" label: 1 }"#)).loads)
+  }
+
+  @Test(arguments: [
+    (#"layer { name: "c" type: "Convolutoin" bottom: "x" top: "c" }"#, "did you mean 'Convolution'"),
+    (#"layer { name: "c" type: "SLICE" bottom: "x" top: "c" }"#, "unknown layer type 'SLICE'"),
+    (#"layer { name: "c" type: "InnerProduct" inner_product_param { num_outptu: 3 } }"#, "num_output"),
+    (#"layer { name: "c" type: "InnerProduct" bottom: "x" top: "c" num_output: 3 }"#, "it belongs in"),
+  ])
+  func slipsOfThePenStayFaults(_ layer: String, _ message: String) throws {
+    let file = try check(
+      #"layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 6 } } }"# + "\n" + layer)
+    #expect(!file.loads)
+    let faults = (file.faults + file.nets.flatMap(\.check.faults)).map(\.message)
+    #expect(faults.contains { $0.contains(message) }, "\(faults)")
+  }
+
+  /// What is not supported in a known layer does not hide the net around it.
+  @Test func looksAroundFieldsThatAreNotSupported() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+      layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+        convolution_param { num_output: 4 kernel_size: 3 pad_type: 1 } }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.warnings.contains { $0.message.contains("pad_type is not supported") })
+  }
+
   @Test func guessesStepsAndStreams() throws {
     let file = try check(
       """

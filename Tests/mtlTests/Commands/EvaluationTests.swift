@@ -43,6 +43,17 @@ import Testing
     #expect(try HDF5File(reading: folder + "/out.h5").dataset("data").floats() == (0..<10).map(Float.init))
   }
 
+  /// Neither NaN nor 0, which would be a perfect loss.
+  @Test func tellsTasksWithoutAnyLabel() throws {
+    let outcome = try evaluate(
+      """
+      layer { name: "no" type: "DummyData" top: "no" dummy_data_param { shape { dim: 4 dim: 1 } data_filler { value: nan } } }
+      layer { name: "loss_none" type: "EuclideanLoss" bottom: "data" bottom: "no" top: "loss_none" }
+      """)
+    let row = outcome.table.split(separator: "\n").first { $0.hasPrefix("none") }
+    #expect(row?.split(separator: " ").map(String.init) == ["none", "-", "-", "-", "1", "0"])
+  }
+
   @Test func saysWhatIsLeftOut() throws {
     let outcome = try evaluate(
       #"layer { name: "r" type: "Reshape" bottom: "label" top: "r" reshape_param { shape { dim: 2 dim: 2 } } }"#)

@@ -49,6 +49,9 @@ import Testing
       """, "snap_metrics.jsonl")
     let run = try RunCurves(folder + "/snap")
     #expect(run.name == "snap")
+    // Beside a folder of that name too.
+    try FileManager.default.createDirectory(atPath: folder + "/snap", withIntermediateDirectories: true)
+    #expect(try RunCurves(folder + "/snap").curves == run.curves)
     // A resumed run goes on from an earlier iteration.
     #expect(run.curves[0].points == [.init(iteration: 0, value: 2), .init(iteration: 5, value: 1.5)])
     #expect(run.curves.last == .init(name: "right", isTest: true, points: [.init(iteration: 10, value: 0.75)]))
@@ -62,9 +65,17 @@ import Testing
     #expect(throws: Diagnostic.self) { try RunCurves(folder + "/gone") }
   }
 
+  @Test func runsOfOneNameAreToldApartByTheirFolders() throws {
+    try FileManager.default.createDirectory(atPath: folder + "/a", withIntermediateDirectories: true)
+    try FileManager.default.createDirectory(atPath: folder + "/b", withIntermediateDirectories: true)
+    let runs = try ["a/snap", "b/snap"].map { try RunCurves(write(Self.log, $0)) }
+    #expect(CurvePlot(runs: runs).titles == ["a/snap", "b/snap"])
+    #expect(CurvePlot(runs: [runs[0]]).titles == ["snap"])
+  }
+
   @Test func drawsAPanelForEachName() throws {
     let run = try RunCurves(try write(Self.log, "it's.log"))
-    let plot = CurvePlot(runs: [run, run])
+    let plot = CurvePlot(runs: [run, try RunCurves(try write(Self.log, "other.log"))])
     #expect(plot.panels == ["loss", "loss_a", "accuracy"])
     let script = plot.script(format: "svg", output: "o.svg")
     #expect(script.contains("layout 2,2"))

@@ -1,6 +1,7 @@
 import CaffeSchema
 import Diagnostics
 import Foundation
+import HDF5Files
 import Nets
 import Records
 import Tensors
@@ -67,6 +68,56 @@ import Testing
     let mean = try Inspection(path("mean.binaryproto"), records: 1)
     #expect(mean.text.contains("blob 1x1x6x6"))
     #expect(mean.nonFinite == 0)
+  }
+
+  @Test func inspectsFilesOfHDF5() throws {
+    let writer = try HDF5Writer(writing: path("data.h5"))
+    try writer.write("label", shape: [3, 2], [0, 1, 2, 3, .nan, 5])
+    try writer.write("image", shape: [3, 1, 4, 4], [Float](repeating: 0.5, count: 48))
+    try writer.write("note", "from a test")
+    try writer.finish()
+    let data = try Inspection(path("data.h5"), records: 2)
+    #expect(data.nonFinite == 1)
+    for part in ["3 datasets", "image", "3x1x4x4", "label[1]: 2 3", "note: from a test", "1 values are not finite"] {
+      #expect(data.text.contains(part), "\(part) in \(data.text)")
+    }
+    #expect(!data.text.contains("label[2]"))
+
+    let weights = try HDF5Writer(writing: path("w.caffemodel.h5"))
+    try weights.write("data/conv/0", shape: [2, 1, 3, 3], [Float](repeating: 2, count: 18))
+    try weights.finish()
+    let net = try Inspection(path("w.caffemodel.h5"), records: 2)
+    #expect(net.text.hasPrefix("weights: 1 layers, 1 with blobs, 18 values"), "\(net.text)")
+    let state = try HDF5Writer(writing: path("s.solverstate.h5"))
+    try state.write("iter", 12)
+    try state.write("learned_net", "w.caffemodel.h5")
+    try state.write("history/0", shape: [2], [0, 1])
+    try state.finish()
+    #expect(
+      try Inspection(path("s.solverstate.h5"), records: 2).text.hasPrefix(
+        "solver state: iteration 12, step 0, weights in 'w.caffemodel.h5'"))
+  }
+
+  /// With --encoded alone, as Caffe's tool does it; resized or made grey they are encoded anew.
+  @Test func encodedImagesKeepTheirFilesBytes() throws {
+    let png = Image(height: 2, width: 2, channels: 3, pixels: [UInt8](repeating: 7, count: 12))
+    var bytes = try png.encoded(as: .png)
+    // What stands behind the image tells whether it was encoded anew.
+    bytes += Array("tail".utf8)
+    try Data(bytes).write(to: URL(fileURLWithPath: path("a.png")))
+    try Data("a.png 3\n".utf8).write(to: URL(fileURLWithPath: path("png.txt")))
+    func kept(_ options: [String]) throws -> Bool {
+      _ = try ConvertMultilabel(try convert(options + ["--force", folder + "/", path("png.txt"), path("png")])).run()
+      let cursor = try openDatabase(path("png")).makeCursor()
+      let datum = try withExtendedLifetime(cursor) { try Datum(serializedBytes: Array(cursor.next().value)) }
+      #expect(datum.encoded && datum.label == 3)
+      return Array(datum.data) == bytes
+    }
+    #expect(try kept(["--encoded"]))
+    #expect(try kept(["--encoded", "--encode_type=png"]))
+    #expect(try !kept(["--encode_type=jpg"]))
+    #expect(try !kept(["--encoded", "--gray"]))
+    #expect(try !kept(["--encoded", "--resize_height=3", "--resize_width=3"]))
   }
 
   @Test func findsValuesThatAreNotFinite() throws {
@@ -157,12 +208,44 @@ import Testing
     #expect(try ExtractFeaturesCommand.extract(wanted, net, replaces: false) == [6])
     let database = try openDatabase(path("features"))
     #expect(database.count == 6)
-    let record = try database.makeCursor().next()
-    #expect(String(decoding: record.key, as: UTF8.self) == "0000000000")
-    let datum = try Datum(serializedBytes: Array(record.value))
+    let cursor = try database.makeCursor()
+    let datum = try withExtendedLifetime(cursor) {
+      let record = try cursor.next()
+      #expect(String(decoding: record.key, as: UTF8.self) == "0000000000")
+      return try Datum(serializedBytes: Array(record.value))
+    }
     #expect([datum.channels, datum.height, datum.width] == [3, 4, 5])
     #expect(datum.floatData == [Float](repeating: 7, count: 60))
     wanted.blobs = ["dd"]
     #expect(throws: Diagnostic.self) { try ExtractFeaturesCommand.extract(wanted, net, replaces: true) }
+
+    wanted.blobs = ["d", "e"]
+    wanted.databases = [path("features.h5"), path("features.h5")]
+    wanted.kind = .hdf5
+    #expect(try ExtractFeaturesCommand.extract(wanted, net, replaces: false) == [6, 6])
+    let file = try HDF5File(reading: path("features.h5"))
+    #expect(try file.datasetNames() == ["d", "e"])
+    #expect(try file.dataset("e").shape == [6, 3, 4, 5])
+    #expect(try file.dataset("e").floats() == [Float](repeating: 14, count: 360))
+    let fault = #expect(throws: Diagnostic.self) { try ExtractFeaturesCommand.extract(wanted, net, replaces: false) }
+    #expect(fault?.message == "'\(path("features.h5"))' exists; use --force to replace it")
+    #expect(try ExtractFeaturesCommand.extract(wanted, net, replaces: true) == [6, 6])
+    wanted.blobs = ["dd", "e"]
+    wanted.databases = [path("none.h5"), path("none.h5")]
+    #expect(throws: Diagnostic.self) { try ExtractFeaturesCommand.extract(wanted, net, replaces: false) }
+    #expect(!FileManager.default.fileExists(atPath: path("none.h5")))
+  }
+
+  @Test func theKindOfFeaturesShowsInTheirNames() throws {
+    func request(_ arguments: String) throws -> ExtractFeaturesCommand.Request {
+      try ExtractFeaturesCommand.parse(arguments.split(separator: " ").map(String.init)).request()
+    }
+    #expect(try request("w n a,b f.h5 1").databases == ["f.h5", "f.h5"])
+    #expect(try request("w n a,b f.h5,g.h5 1").kind == .hdf5)
+    #expect(try request("w n a f 1 HDF5").kind == .hdf5)
+    #expect(try request("w n a f 1").kind == .lmdb)
+    #expect(throws: (any Error).self) { try request("w n a f 1 leveldb") }
+    #expect(throws: (any Error).self) { try request("w n a,b f,f 1 lmdb") }
+    #expect(throws: (any Error).self) { try request("w n a,a f.h5 1") }
   }
 }

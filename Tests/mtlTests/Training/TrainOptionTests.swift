@@ -53,8 +53,9 @@ import Testing
     let outcome = try job.run(["--tensorboard", "board/a", "--keep-best", "accuracy"])
     #expect(outcome.status == 0, "\(outcome.log)")
     let lines = String(decoding: try job.contents("snap_metrics.jsonl"), as: UTF8.self).split(separator: "\n")
-    // Displays at 0 and 2, tests at 0, 2 and 4.
-    #expect(lines.count == 5)
+    // Displays at 0 and 2, tests at 0, 2 and 4, and what the tasks' outputs are.
+    #expect(lines.count == 6)
+    #expect(lines.filter { $0.contains("task_outputs") }.count == 1)
     #expect(try FileManager.default.contentsOfDirectory(atPath: "\(job.path)/board/a").count == 1)
     #expect(job.exists("snap_best.caffemodel"))
   }

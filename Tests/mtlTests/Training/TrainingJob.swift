@@ -99,13 +99,16 @@ final class TrainingRun {
   func readLog() -> String { readLog { _ in false } }
 
   /// The log is read until it has so many lines, or the program ends.
-  func readLines(_ count: Int) {
+  @discardableResult func readLines(_ count: Int) -> String {
     var lines = 0
+    var log = Data()
     while lines < count {
       let part = errors.fileHandleForReading.availableData
       if part.isEmpty { break }
       lines += part.count { $0 == UInt8(ascii: "\n") }
+      log += part
     }
+    return String(decoding: log, as: UTF8.self)
   }
 
   func stopReading() { try? errors.fileHandleForReading.close() }
