@@ -37,11 +37,11 @@
   X(void, winograd_weights, (long from, long to, const mtl_winograd *winograd, const float *weights, float *u),         \
     (from, to, winograd, weights, u))                                                                                  \
   X(void, winograd_forward,                                                                                            \
-    (long from, long to, const mtl_winograd *winograd, const float *bottom, const float *u, const float *bias,         \
-     float *top, float *scratch),                                                                                      \
+    (long from, long to, const mtl_winograd *winograd, const void *bottom, const float *u, const float *bias,          \
+     void *top, float *scratch),                                                                                       \
     (from, to, winograd, bottom, u, bias, top, scratch))                                                               \
   X(void, winograd_gather,                                                                                             \
-    (long from, long to, const mtl_winograd *winograd, long first, long count, const float *bottom, const float *dtop, \
+    (long from, long to, const mtl_winograd *winograd, long first, long count, const void *bottom, const void *dtop,   \
      float *v, float *m),                                                                                              \
     (from, to, winograd, first, count, bottom, dtop, v, m))                                                            \
   X(void, winograd_add,                                                                                                \

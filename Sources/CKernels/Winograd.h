@@ -75,36 +75,49 @@ MTL_INLINE struct winograd_tile winograd_tile(const mtl_winograd *w, long tile) 
   return (struct winograd_tile){tile / (across * down), place / across * 4, place % across * 4};
 }
 
-/* A size x size square of 16 channels; zeros where it is out of the plane. */
+/* 16 channels at element `at` of a blob, which is of floats or of bfloats. */
+MTL_INLINE floats16 winograd_read(const void *blob, bool is_half, long at) {
+  return is_half ? widen16(*(const halves16 *)((const uint16_t *)blob + at)) : load16((const float *)blob + at);
+}
+
+MTL_INLINE void winograd_write(void *blob, bool is_half, long at, floats16 v) {
+  if (is_half)
+    *(halves16 *)((uint16_t *)blob + at) = halve16(v);
+  else
+    store16((float *)blob + at, v);
+}
+
+/* A size x size square of 16 channels of the plane that begins at element `plane`; zeros where it is out of the plane. */
 MTL_INLINE void winograd_load(
-    const float *plane, long height, long width, long y, long x, int size, floats16 *square) {
+    const void *blob, bool is_half, long plane, long height, long width, long y, long x, int size, floats16 *square) {
   if (y >= 0 && x >= 0 && y + size <= height && x + size <= width) {
-    const float *corner = plane + (y * width + x) * 16;
+    long corner = plane + (y * width + x) * 16;
 #pragma clang loop unroll(full)
     for (int i = 0; i < size; i++) {
 #pragma clang loop unroll(full)
-      for (int j = 0; j < size; j++) square[i * size + j] = load16(corner + (i * width + j) * 16);
+      for (int j = 0; j < size; j++) square[i * size + j] = winograd_read(blob, is_half, corner + (i * width + j) * 16);
     }
     return;
   }
   for (int i = 0; i < size; i++) {
     for (int j = 0; j < size; j++) {
       bool is_real = y + i >= 0 && y + i < height && x + j >= 0 && x + j < width;
-      square[i * size + j] = is_real ? load16(plane + ((y + i) * width + x + j) * 16) : (floats16)0;
+      long at = plane + ((y + i) * width + x + j) * 16;
+      square[i * size + j] = is_real ? winograd_read(blob, is_half, at) : (floats16)0;
     }
   }
 }
 
 /* Rows of V, `row` floats each and `matrix` floats to a matrix, for the tiles [from, to), beginning with row 0. */
-static void winograd_gather_bottom(
-    long from, long to, const mtl_winograd *w, const float *bottom, float *v, long row, long matrix) {
+MTL_INLINE void winograd_gather_bottom_of(
+    long from, long to, const mtl_winograd *w, bool is_half, const void *bottom, float *v, long row, long matrix) {
   long plane = w->bottom[0] * w->bottom[1] * 16;
   for (long tile = from; tile < to; tile++, v += row) {
     struct winograd_tile at = winograd_tile(w, tile);
     for (long c = 0; c < w->bottom_blocks; c++) {
       floats16 d[WINOGRAD_POINTS];
       winograd_load(
-          bottom + at.image * w->bottom_stride + c * plane, w->bottom[0], w->bottom[1], at.y - w->pad[0],
+          bottom, is_half, at.image * w->bottom_stride + c * plane, w->bottom[0], w->bottom[1], at.y - w->pad[0],
           at.x - w->pad[1], 6, d);
 #pragma clang loop unroll(full)
       for (int j = 0; j < 6; j++) winograd_bottom(d + j, 6);
@@ -118,17 +131,24 @@ static void winograd_gather_bottom(
   }
 }
 
-/* The same for a chunk of the top's gradient. */
-static void winograd_gather_top(
-    long from, long to, const mtl_winograd *w, long block, long blocks, const float *dtop, float *m, long row,
-    long matrix) {
+static void winograd_gather_bottom(
+    long from, long to, const mtl_winograd *w, const void *bottom, float *v, long row, long matrix) {
+  if (w->is_half)
+    winograd_gather_bottom_of(from, to, w, true, bottom, v, row, matrix);
+  else
+    winograd_gather_bottom_of(from, to, w, false, bottom, v, row, matrix);
+}
+
+/* The same for the top's gradient. */
+MTL_INLINE void winograd_gather_top_of(
+    long from, long to, const mtl_winograd *w, bool is_half, const void *dtop, float *m, long row, long matrix) {
   long plane = w->top[0] * w->top[1] * 16;
   for (long tile = from; tile < to; tile++, m += row) {
     struct winograd_tile at = winograd_tile(w, tile);
-    for (long k = 0; k < blocks; k++) {
+    for (long k = 0; k < w->top_blocks; k++) {
       floats16 y[16], half[24], all[WINOGRAD_POINTS];
       winograd_load(
-          dtop + at.image * w->top_stride + (block + k) * plane, w->top[0], w->top[1], at.y, at.x, 4, y);
+          dtop, is_half, at.image * w->top_stride + k * plane, w->top[0], w->top[1], at.y, at.x, 4, y);
 #pragma clang loop unroll(full)
       for (int j = 0; j < 4; j++) winograd_slopes(y + j, 4, half + j, 4);
 #pragma clang loop unroll(full)
@@ -141,10 +161,18 @@ static void winograd_gather_top(
   }
 }
 
+static void winograd_gather_top(
+    long from, long to, const mtl_winograd *w, const void *dtop, float *m, long row, long matrix) {
+  if (w->is_half)
+    winograd_gather_top_of(from, to, w, true, dtop, m, row, matrix);
+  else
+    winograd_gather_top_of(from, to, w, false, dtop, m, row, matrix);
+}
+
 /* Writes the top from a chunk's M. */
-static void winograd_scatter_top(
-    long from, long to, const mtl_winograd *w, long block, long blocks, const float *m, long row, long matrix,
-    const float *bias, float *top) {
+MTL_INLINE void winograd_scatter_top_of(
+    long from, long to, const mtl_winograd *w, bool is_half, long block, long blocks, const float *m, long row,
+    long matrix, const float *bias, void *top) {
   long plane = w->top[0] * w->top[1] * 16;
   for (long tile = from; tile < to; tile++, m += row) {
     struct winograd_tile at = winograd_tile(w, tile);
@@ -162,16 +190,27 @@ static void winograd_scatter_top(
       for (int j = 0; j < 6; j++) winograd_top(all + j, 6, half + j, 6);
 #pragma clang loop unroll(full)
       for (int i = 0; i < 4; i++) winograd_top(half + 6 * i, 1, y + 4 * i, 1);
-      float *corner = top + at.image * w->top_stride + (block + k) * plane + (at.y * w->top[1] + at.x) * 16;
+      long corner = at.image * w->top_stride + (block + k) * plane + (at.y * w->top[1] + at.x) * 16;
       if (rows == 4 && columns == 4) {
 #pragma clang loop unroll(full)
-        for (int i = 0; i < 16; i++) store16(corner + (i / 4 * w->top[1] + i % 4) * 16, y[i] + shift);
+        for (int i = 0; i < 16; i++)
+          winograd_write(top, is_half, corner + (i / 4 * w->top[1] + i % 4) * 16, y[i] + shift);
       } else {
         for (long i = 0; i < rows; i++)
-          for (long j = 0; j < columns; j++) store16(corner + (i * w->top[1] + j) * 16, y[4 * i + j] + shift);
+          for (long j = 0; j < columns; j++)
+            winograd_write(top, is_half, corner + (i * w->top[1] + j) * 16, y[4 * i + j] + shift);
       }
     }
   }
+}
+
+static void winograd_scatter_top(
+    long from, long to, const mtl_winograd *w, long block, long blocks, const float *m, long row, long matrix,
+    const float *bias, void *top) {
+  if (w->is_half)
+    winograd_scatter_top_of(from, to, w, true, block, blocks, m, row, matrix, bias, top);
+  else
+    winograd_scatter_top_of(from, to, w, false, block, blocks, m, row, matrix, bias, top);
 }
 
 /* C (rows x width) = A B, or added to C, in runs of `run` steps; see outer_block. */
@@ -189,32 +228,50 @@ static void winograd_product(
   }
 }
 
-/* Units are blocks of 16 top channels. */
-static void winograd_weights(
-    long from, long to, const mtl_winograd *w, const float *weights, float *u) {
+/* The kernels of 16 x 16 channels, from or to a buffer that stays in the first cache: those of one channel lie far
+   apart, often a multiple of the cache's size. */
+enum { WINOGRAD_KERNELS = 16 * 9 };
+
+/* Element [lane][channel][tap], or [channel][lane][tap] when turned. */
+static void winograd_fetch(
+    const mtl_winograd *w, long channel, long channels, long lane, long lanes, const float *weights, float *kernels) {
+  if (channels < 16 || lanes < 16) memset(kernels, 0, 16 * WINOGRAD_KERNELS * sizeof *kernels);
+  long rows = w->is_turned ? channels : lanes, length = w->is_turned ? lanes : channels;
+  const float *first = weights + lane * w->top_step + channel * w->bottom_step;
+  for (long row = 0; row < rows; row++)
+    memcpy(
+        kernels + row * WINOGRAD_KERNELS, first + row * (w->is_turned ? w->bottom_step : w->top_step),
+        (size_t)length * 9 * sizeof *kernels);
+}
+
+/* Units are blocks of 16 bottom channels. */
+static void winograd_weights(long from, long to, const mtl_winograd *w, const float *weights, float *u) {
   long channels = w->bottom_blocks * 16;
-  for (long k = from; k < to; k++) {
-    long chunk = k * 16 / WINOGRAD_CHUNK, width = mtl_winograd_width(w, chunk);
-    long matrix = mtl_winograd_matrix(channels, width / 16);
-    float *out = u + mtl_winograd_chunk(w, chunk) + k * 16 % WINOGRAD_CHUNK;
-    long lanes = w->top_channels - k * 16 < 16 ? w->top_channels - k * 16 : 16;
-    for (long c = 0; c < channels; c++, out += width) {
-      float taps[9][16] = {{0}};
-      floats16 g[9], half[18], all[WINOGRAD_POINTS];
-      if (c < w->bottom_channels) {
-        const float *first = weights + k * 16 * w->top_step + c * w->bottom_step;
-        for (long lane = 0; lane < lanes; lane++)
-          for (int tap = 0; tap < 9; tap++) taps[tap][lane] = first[lane * w->top_step + (w->is_turned ? 8 - tap : tap)];
-      }
+  float kernels[16 * WINOGRAD_KERNELS];
+  long channel_step = w->is_turned ? WINOGRAD_KERNELS : 9, lane_step = w->is_turned ? 9 : WINOGRAD_KERNELS;
+  for (long block = from; block < to; block++) {
+    long left = w->bottom_channels - block * 16;
+    for (long k = 0; k < w->top_blocks; k++) {
+      long chunk = k * 16 / WINOGRAD_CHUNK, width = mtl_winograd_width(w, chunk);
+      long matrix = mtl_winograd_matrix(channels, width / 16), rest = w->top_channels - k * 16;
+      float *out = u + mtl_winograd_chunk(w, chunk) + k * 16 % WINOGRAD_CHUNK + block * 16 * width;
+      winograd_fetch(w, block * 16, left < 16 ? left : 16, k * 16, rest < 16 ? rest : 16, weights, kernels);
+      for (long c = 0; c < 16; c++, out += width) {
+        float taps[9][16];
+        const float *first = kernels + c * channel_step;
+        for (long lane = 0; lane < 16; lane++)
+          for (int tap = 0; tap < 9; tap++) taps[tap][lane] = first[lane * lane_step + (w->is_turned ? 8 - tap : tap)];
+        floats16 g[9], half[18], all[WINOGRAD_POINTS];
 #pragma clang loop unroll(full)
-      for (int tap = 0; tap < 9; tap++) g[tap] = load16(taps[tap]);
+        for (int tap = 0; tap < 9; tap++) g[tap] = load16(taps[tap]);
 #pragma clang loop unroll(full)
-      for (int j = 0; j < 3; j++) winograd_kernel(g + j, 3, half + j, 3);
+        for (int j = 0; j < 3; j++) winograd_kernel(g + j, 3, half + j, 3);
 #pragma clang loop unroll(full)
-      for (int i = 0; i < 6; i++) {
-        winograd_kernel(half + 3 * i, 1, all + 6 * i, 1);
+        for (int i = 0; i < 6; i++) {
+          winograd_kernel(half + 3 * i, 1, all + 6 * i, 1);
 #pragma clang loop unroll(full)
-        for (int j = 0; j < 6; j++) store16(out + (6 * i + j) * matrix, all[6 * i + j]);
+          for (int j = 0; j < 6; j++) store16(out + (6 * i + j) * matrix, all[6 * i + j]);
+        }
       }
     }
   }
@@ -222,7 +279,7 @@ static void winograd_weights(
 
 /* Units are runs of MTL_WINOGRAD_TILES tiles. */
 static void winograd_forward(
-    long from, long to, const mtl_winograd *w, const float *bottom, const float *u, const float *bias, float *top,
+    long from, long to, const mtl_winograd *w, const void *bottom, const float *u, const float *bias, void *top,
     float *scratch) {
   long channels = w->bottom_blocks * 16, tiles = mtl_winograd_tiles(w);
   long v_matrix = mtl_winograd_matrix(MTL_WINOGRAD_TILES, w->bottom_blocks);
@@ -248,14 +305,13 @@ static void winograd_forward(
 
 /* V and M of the tiles from `first` on, of which `count` have room. Units are tiles, counted from there. */
 static void winograd_gather(
-    long from, long to, const mtl_winograd *w, long first, long count, const float *bottom, const float *dtop, float *v,
+    long from, long to, const mtl_winograd *w, long first, long count, const void *bottom, const void *dtop, float *v,
     float *m) {
   long row = w->bottom_blocks * 16, top_row = w->top_blocks * 16;
   winograd_gather_bottom(
       first + from, first + to, w, bottom, v + from * row, row, mtl_winograd_matrix(count, w->bottom_blocks));
   winograd_gather_top(
-      first + from, first + to, w, 0, w->top_blocks, dtop, m + from * top_row, top_row,
-      mtl_winograd_matrix(count, w->top_blocks));
+      first + from, first + to, w, dtop, m + from * top_row, top_row, mtl_winograd_matrix(count, w->top_blocks));
 }
 
 /* Adds to the gradient of U (or, for the first tiles, writes it) what `used` of those tiles say. Units are (chunk,
@@ -285,30 +341,35 @@ static void winograd_add_bias(const mtl_winograd *w, long count, long used, cons
   }
 }
 
-/* Writes or adds to the gradient of the weights. Units are blocks of 16 top channels. */
+/* Writes or adds to the gradient of the weights. Units are blocks of 16 bottom channels. */
 static void winograd_finish(
     long from, long to, const mtl_winograd *w, bool adds, const float *du, float *dweights) {
   long channels = w->bottom_blocks * 16;
-  for (long k = from; k < to; k++) {
-    long chunk = k * 16 / WINOGRAD_CHUNK, width = mtl_winograd_width(w, chunk);
-    long matrix = mtl_winograd_matrix(channels, width / 16);
-    const float *in = du + mtl_winograd_chunk(w, chunk) + k * 16 % WINOGRAD_CHUNK;
-    long lanes = w->top_channels - k * 16 < 16 ? w->top_channels - k * 16 : 16;
-    for (long c = 0; c < w->bottom_channels; c++, in += width) {
-      float taps[9][16];
-      floats16 all[WINOGRAD_POINTS], half[18], g[9];
+  float kernels[16 * WINOGRAD_KERNELS];
+  for (long block = from; block < to; block++) {
+    long left = w->bottom_channels - block * 16, count = left < 16 ? left : 16;
+    for (long k = 0; k < w->top_blocks; k++) {
+      long chunk = k * 16 / WINOGRAD_CHUNK, width = mtl_winograd_width(w, chunk);
+      long matrix = mtl_winograd_matrix(channels, width / 16), rest = w->top_channels - k * 16;
+      const float *in = du + mtl_winograd_chunk(w, chunk) + k * 16 % WINOGRAD_CHUNK + block * 16 * width;
+      for (long c = 0; c < count; c++, in += width) {
+        float taps[9][16];
+        floats16 all[WINOGRAD_POINTS], half[18], g[9];
 #pragma clang loop unroll(full)
-      for (int i = 0; i < WINOGRAD_POINTS; i++) all[i] = load16(in + i * matrix);
+        for (int i = 0; i < WINOGRAD_POINTS; i++) all[i] = load16(in + i * matrix);
 #pragma clang loop unroll(full)
-      for (int j = 0; j < 6; j++) winograd_kernel_slopes(all + j, 6, half + j, 6);
+        for (int j = 0; j < 6; j++) winograd_kernel_slopes(all + j, 6, half + j, 6);
 #pragma clang loop unroll(full)
-      for (int i = 0; i < 3; i++) winograd_kernel_slopes(half + 6 * i, 1, g + 3 * i, 1);
+        for (int i = 0; i < 3; i++) winograd_kernel_slopes(half + 6 * i, 1, g + 3 * i, 1);
 #pragma clang loop unroll(full)
-      for (int tap = 0; tap < 9; tap++) store16(taps[tap], g[tap]);
-      for (long lane = 0; lane < lanes; lane++) {
-        float *out = dweights + (k * 16 + lane) * w->top_step + c * w->bottom_step;
-        for (int tap = 0; tap < 9; tap++) out[tap] = adds ? out[tap] + taps[tap][lane] : taps[tap][lane];
+        for (int tap = 0; tap < 9; tap++) store16(taps[tap], g[tap]);
+        for (long lane = 0; lane < 16; lane++)
+          for (int tap = 0; tap < 9; tap++) kernels[lane * WINOGRAD_KERNELS + c * 9 + tap] = taps[tap][lane];
       }
+      for (long lane = 0; lane < rest && lane < 16; lane++)
+        axpby(
+            count * 9, 1, kernels + lane * WINOGRAD_KERNELS, adds ? 1 : 0,
+            dweights + (k * 16 + lane) * w->top_step + block * WINOGRAD_KERNELS);
     }
   }
 }
