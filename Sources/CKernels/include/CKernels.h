@@ -139,9 +139,11 @@ void mtl_patches_backward_weights(
     long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,
     float *dbias, float *scratch);
 
-/* A 3x3 convolution of step 1 over two axes of images in blocks of 16 channels; or its backward pass, as a convolution
-   from the top's gradient to the bottom's with turned kernels. The blocks may be those of one group of several. */
+/* A 3x3 convolution of step 1 or 2 over two axes of images in blocks of 16 channels; or its backward pass from the top's
+   gradient to the bottom's with turned kernels, which with step 1 is a convolution as well. The blocks may be those of one
+   group of several. With step 2 the padding is 1. */
 typedef struct {
+  long step;
   long images, bottom_channels, top_channels, bottom[2], top[2], pad[2];
   /* Blocks of channels, and floats from an image to the next. */
   long bottom_blocks, top_blocks, bottom_stride, top_stride;
