@@ -11,7 +11,8 @@ import Tensors
 /// Bottoms: features M x K (all axes from `axis` on are joined), labels M. Tops: scores M x `num_output`; optionally
 /// lambda (1). `type` SINGLE, DOUBLE, TRIPLE or QUADRUPLE is m = 1 … 4. The labelled score is (lambda w x + |w| |x| psi(t))
 /// / (1 + lambda) with lambda = max(`lambda_min`, `base` (1 + `gamma` i)^-`power`), i counting the passes from `iteration`
-/// + 1 on. Parameter: weights num_output x K. A record whose label is NaN gets plain scores.
+/// + 1 on. Parameter: weights num_output x K. A record whose label is NaN gets plain scores, and
+/// so does one without an angle, where either vector has length 0.
 package struct LargeMarginInnerProduct: Layer {
   package static let type = "LargeMarginInnerProduct"
   package static let parameterFields: [String]? = ["largemargin_inner_product_param"]
@@ -89,7 +90,7 @@ package struct LargeMarginInnerProduct: Layer {
     }
 
     private func length(_ x: UnsafePointer<Float>) -> Float {
-      max(Float(engine.vectors.dot(width, x, x)).squareRoot(), .leastNormalMagnitude)
+      Float(engine.vectors.dot(width, x, x)).squareRoot()
     }
 
     func forward() throws {
@@ -104,6 +105,7 @@ package struct LargeMarginInnerProduct: Layer {
         guard let label = try labels.label(targets.values, n) else { continue }
         let score = scores.values + n * labels.classes + label
         let lengths = length(features.values + n * width) * length(weights.values + label * width)
+        guard lengths > 0 else { continue }
         score[0] = (lengths * margin.psi(score[0] / lengths).value + lambda * score[0]) / (1 + lambda)
       }
     }
@@ -143,6 +145,7 @@ package struct LargeMarginInnerProduct: Layer {
         guard let label = try labels.label(targets.values, n) else { continue }
         let (sums, own, other) = vectors(n, label)
         let (ownLength, otherLength) = (length(own), length(other))
+        guard ownLength * otherLength > 0 else { continue }
         let c = Float(engine.vectors.dot(width, own, other)) / (ownLength * otherLength)
         let (value, slope) = margin.psi(c)
         let factor = scores.gradients[n * labels.classes + label] / (1 + lambda)

@@ -13,7 +13,8 @@ import Tensors
 /// psi(t)) / (1 + lambda) with lambda = max(`lambda_min`, `base` (1 + `gamma` i)^-`power`), i counting the passes from
 /// `iteration` + 1 on. Parameter: weights num_output x K, whose rows every pass sets to length 1. As in the original, the
 /// weights' gradient is that of a plain inner product, and the labelled class's share of the features' gradient is
-/// divided by its length. A record whose label is NaN gets plain scores.
+/// divided by its length. A record whose label is NaN gets plain
+/// scores, and so does one of length 0, which has no angle.
 package struct MarginInnerProduct: Layer {
   package static let type = "MarginInnerProduct"
   package static let parameterFields: [String]? = ["margin_inner_product_param"]
@@ -107,7 +108,8 @@ package struct MarginInnerProduct: Layer {
       lambdaTop?.values[0] = lambda
       for row in 0..<labels.classes {
         let w = weights.values + row * width
-        let factor = 1 / Float(engine.vectors.dot(width, w, w)).squareRoot()
+        let square = Float(engine.vectors.dot(width, w, w))
+        let factor = square > 0 ? 1 / square.squareRoot() : 0
         for i in 0..<width { w[i] *= factor }
       }
       weights.touch()
@@ -118,7 +120,7 @@ package struct MarginInnerProduct: Layer {
       for n in 0..<labels.outer {
         let x = features.values + n * width
         length[n] = Float(engine.vectors.dot(width, x, x)).squareRoot()
-        guard param.type != .single, let label = try labels.label(targets.values, n) else { continue }
+        guard param.type != .single, length[n] > 0, let label = try labels.label(targets.values, n) else { continue }
         let score = scores.values + n * labels.classes + label
         cosine[n] = score[0] / length[n]
         score[0] = (length[n] * margin.psi(cosine[n]).value + lambda * score[0]) / (1 + lambda)
@@ -143,7 +145,7 @@ package struct MarginInnerProduct: Layer {
         MatrixProduct(m: labels.outer, n: width, k: labels.classes), dy, weights.values, features.gradients)
       guard param.type != .single else { return }
       for n in 0..<labels.outer {
-        guard let label = try labels.label(targets.values, n) else { continue }
+        guard floats(lengths)[n] > 0, let label = try labels.label(targets.values, n) else { continue }
         turn(n, label, dy[n * labels.classes + label] / (1 + lambda))
       }
     }
