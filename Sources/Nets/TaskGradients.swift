@@ -48,7 +48,7 @@ package final class TaskGradients {
   package let shared: [SharedParameter]
   private let engine: any Engine
 
-  /// Elements of which all tasks' parts stay in a core's cache while they are multiplied with each other.
+  /// Elements that a thread multiplies at a time.
   private static let run = 4096
 
   init(_ reach: TaskReach, engine: any Engine) {
@@ -58,7 +58,7 @@ package final class TaskGradients {
     for entry in shared { entry.parameter.keepGradients(entry.tasks.count) }
   }
 
-  /// Added in double precision, in an order that depends on the sizes alone.
+  /// In an order that depends on the sizes alone; see `VectorOps.products`.
   package func gram() -> GramMatrix {
     var gram = GramMatrix(taskCount)
     for entry in shared { add(entry, to: &gram) }
@@ -79,13 +79,7 @@ package final class TaskGradients {
         for run in from..<to {
           let start = run * TaskGradients.run
           let length = min(TaskGradients.run, count - start)
-          var pair = run * pairs
-          for a in rows.indices {
-            for b in a..<rows.count {
-              base[pair] = engine.vectors.dot(length, rows[a] + start, rows[b] + start)
-              pair += 1
-            }
-          }
+          rows.withUnsafeBufferPointer { engine.vectors.products(start, start + length, $0, base + run * pairs) }
         }
       }
     }

@@ -49,11 +49,31 @@ struct TaskPicture {
     [
       curves("training loss", "loss", history.trainingLosses, isLogarithmic: true),
       curves("validation loss", "loss", history.testLosses, isLogarithmic: true),
-      curves("validation metric", "metric", history.metrics), curves("weight of the loss", "weight", history.weights),
+      curves("validation metric", "metric", history.metrics), weightCurves,
       curves("norm of the gradient in the shared parameters", "norm", history.gradientNorms, isLogarithmic: true),
       curves("cosine of the gradient with the other tasks', mean", "cosine", history.cosines),
-      cosineMatrix, curves("stopping value (stops above the threshold)", "value", history.stopping), gainBars,
+      cosineMatrix, stoppingCurves, gainBars,
     ].compactMap { $0 }
+  }
+
+  /// nil where every weight was 1 all the time.
+  private var weightCurves: Panel? {
+    guard history.weights.contains(where: { $0.contains { $0.value != 1 } }) else { return nil }
+    return curves("weight of the loss", "weight", history.weights)
+  }
+
+  /// With a dashed line across at each threshold: grey where all tasks have it, else in the task's colour.
+  private var stoppingCurves: Panel? {
+    var panel = curves("stopping value (a task stops above the dashed line)", "value", history.stopping)
+    let known = history.stopThresholds.enumerated().compactMap { task, value in value.map { (task: task, value: $0) } }
+    let isOne = Set(known.map(\.value)).count == 1
+    for threshold in isOne ? Array(known.prefix(1)) : known {
+      let colour = isOne ? "#555555" : TaskColours.line(threshold.task)
+      panel?.settings.append(
+        "set arrow from graph 0, first \(threshold.value) to graph 1, first \(threshold.value) nohead dashtype 2 linewidth 1.5 "
+          + "linecolor '\(colour)'")
+    }
+    return panel
   }
 
   /// nil where nothing was measured.
