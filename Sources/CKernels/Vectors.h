@@ -71,34 +71,27 @@ static double dot(long count, const float *x, const float *y) {
 #undef MTL_SINGLE
 }
 
-/* The sum of 16 floats in double precision. */
-MTL_INLINE double total16(floats16 v) {
-  doubles16 wide = __builtin_convertvector(v, doubles16);
-  double parts[4] = {0, 0, 0, 0};
-  for (int lane = 0; lane < 16; lane++) parts[lane % 4] += wide[lane];
-  return (parts[0] + parts[1]) + (parts[2] + parts[3]);
-}
-
 /* Adds to sums[0 ..< n] the products of row a with rows b, b + 1, ... */
 MTL_INLINE void products_of_row(const long n, long from, long to, const float *const *x, long a, long b, double *sums) {
-  floats16 totals[4] = {0, 0, 0, 0};
+  doubles16 totals[4] = {0, 0, 0, 0};
   long i = from;
   for (; i + 16 <= to; i += 16) {
-    floats16 v = load16(x[a] + i);
+    doubles16 v = __builtin_convertvector(load16(x[a] + i), doubles16);
 #pragma clang loop unroll(full)
-    for (long k = 0; k < n; k++) totals[k] += v * load16(x[b + k] + i);
+    for (long k = 0; k < n; k++) totals[k] += v * __builtin_convertvector(load16(x[b + k] + i), doubles16);
   }
 #pragma clang loop unroll(full)
-  for (long k = 0; k < n; k++) sums[k] += total16(totals[k]);
+  for (long k = 0; k < n; k++)
+    for (int lane = 0; lane < 16; lane++) sums[k] += totals[k][lane];
   for (; i < to; i++)
     for (long k = 0; k < n; k++) sums[k] += (double)x[a][i] * x[b + k][i];
 }
 
-/* In blocks of which all rows stay in the nearest cache; within a block 32 products are added in single precision. */
+/* In blocks of which all rows stay in the nearest cache. */
 static void products(long from, long to, long rows, const float *const *x, double *sums) {
   for (long pair = 0; pair < rows * (rows + 1) / 2; pair++) sums[pair] = 0;
-  for (long start = from; start < to; start += 512) {
-    long end = start + 512 < to ? start + 512 : to;
+  for (long start = from; start < to; start += 1024) {
+    long end = start + 1024 < to ? start + 1024 : to;
     double *next = sums;
     for (long a = 0; a < rows; a++) {
       long b = a;

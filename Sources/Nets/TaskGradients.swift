@@ -58,7 +58,7 @@ package final class TaskGradients {
     for entry in shared { entry.parameter.keepGradients(entry.tasks.count) }
   }
 
-  /// In an order that depends on the sizes alone; see `VectorOps.products`.
+  /// Added in double precision, in an order that depends on the sizes alone.
   package func gram() -> GramMatrix {
     var gram = GramMatrix(taskCount)
     for entry in shared { add(entry, to: &gram) }

@@ -67,7 +67,7 @@ import Testing
       for a in 0..<rows {
         for b in a..<rows {
           let exact = (2..<2 + count).reduce(0.0) { $0 + Double(pointers[a][$1]) * Double(pointers[b][$1]) }
-          #expect(abs(sums[pair] - exact) < 1e-6 * Double(count).squareRoot(), "\(a) \(b)")
+          #expect(abs(sums[pair] - exact) < 1e-13 * Double(count), "\(a) \(b)")
           pair += 1
         }
       }
