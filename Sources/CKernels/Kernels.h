@@ -11,7 +11,6 @@
   X(void, exponential, (long count, const float *x, float *y), (count, x, y))                                          \
   X(void, logarithm, (long count, const float *x, float *y), (count, x, y))                                            \
   X(double, dot, (long count, const float *x, const float *y), (count, x, y))                                          \
-  X(void, products, (long from, long to, long rows, const float *const *x, double *sums), (from, to, rows, x, sums))   \
   X(double, sum, (long count, const float *x), (count, x))                                                             \
   X(double, absolute_sum, (long count, const float *x), (count, x))                                                    \
   X(bool, is_finite, (long count, const float *x), (count, x))                                                         \

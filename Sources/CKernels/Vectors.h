@@ -71,41 +71,6 @@ static double dot(long count, const float *x, const float *y) {
 #undef MTL_SINGLE
 }
 
-/* Adds to sums[0 ..< n] the products of row a with rows b, b + 1, ... */
-MTL_INLINE void products_of_row(const long n, long from, long to, const float *const *x, long a, long b, double *sums) {
-  doubles16 totals[4] = {0, 0, 0, 0};
-  long i = from;
-  for (; i + 16 <= to; i += 16) {
-    doubles16 v = __builtin_convertvector(load16(x[a] + i), doubles16);
-#pragma clang loop unroll(full)
-    for (long k = 0; k < n; k++) totals[k] += v * __builtin_convertvector(load16(x[b + k] + i), doubles16);
-  }
-#pragma clang loop unroll(full)
-  for (long k = 0; k < n; k++)
-    for (int lane = 0; lane < 16; lane++) sums[k] += totals[k][lane];
-  for (; i < to; i++)
-    for (long k = 0; k < n; k++) sums[k] += (double)x[a][i] * x[b + k][i];
-}
-
-/* In blocks of which all rows stay in the nearest cache. */
-static void products(long from, long to, long rows, const float *const *x, double *sums) {
-  for (long pair = 0; pair < rows * (rows + 1) / 2; pair++) sums[pair] = 0;
-  for (long start = from; start < to; start += 1024) {
-    long end = start + 1024 < to ? start + 1024 : to;
-    double *next = sums;
-    for (long a = 0; a < rows; a++) {
-      long b = a;
-      for (; b + 4 <= rows; b += 4, next += 4) products_of_row(4, start, end, x, a, b, next);
-      switch (rows - b) {
-      case 3: products_of_row(3, start, end, x, a, b, next); break;
-      case 2: products_of_row(2, start, end, x, a, b, next); break;
-      case 1: products_of_row(1, start, end, x, a, b, next); break;
-      }
-      next += rows - b;
-    }
-  }
-}
-
 static double sum(long count, const float *x) {
 #define MTL_TERM(i) __builtin_convertvector(load16(x + (i)), doubles16)
 #define MTL_SINGLE(i) (double)x[i]

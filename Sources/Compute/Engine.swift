@@ -92,10 +92,6 @@ package protocol VectorOps: Sendable {
     _ count: Int, _ x: UnsafePointer<Float>, _ dy: UnsafePointer<Float>, _ dx: UnsafeMutablePointer<Float>)
   /// The sum of x * y, added in double precision.
   func dot(_ count: Int, _ x: UnsafePointer<Float>, _ y: UnsafePointer<Float>) -> Double
-  /// The inner products of `rows` with each other between two elements, in the order (0, 0), (0, 1), …, (1, 1), …; added in
-  /// double precision, in the calling thread.
-  func products(
-    _ from: Int, _ to: Int, _ rows: UnsafeBufferPointer<UnsafePointer<Float>>, _ sums: UnsafeMutablePointer<Double>)
   /// The sum of x, added in double precision.
   func sum(_ count: Int, _ x: UnsafePointer<Float>) -> Double
   /// The sum of |x|, added in double precision.

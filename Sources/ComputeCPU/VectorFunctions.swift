@@ -60,12 +60,6 @@ struct VectorFunctions: VectorOps {
     pool.sum(count, grain: VectorFunctions.grain) { from, to in mtl_dot(to - from, x + from, y + from) }
   }
 
-  func products(
-    _ from: Int, _ to: Int, _ rows: UnsafeBufferPointer<UnsafePointer<Float>>, _ sums: UnsafeMutablePointer<Double>
-  ) {
-    rows.withMemoryRebound(to: UnsafePointer<Float>?.self) { mtl_products(from, to, rows.count, $0.baseAddress, sums) }
-  }
-
   func sum(_ count: Int, _ x: UnsafePointer<Float>) -> Double {
     pool.sum(count, grain: VectorFunctions.grain) { from, to in mtl_sum(to - from, x + from) }
   }

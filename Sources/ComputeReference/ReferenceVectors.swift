@@ -46,18 +46,6 @@ struct ReferenceVectors: VectorOps {
     return total
   }
 
-  func products(
-    _ from: Int, _ to: Int, _ rows: UnsafeBufferPointer<UnsafePointer<Float>>, _ sums: UnsafeMutablePointer<Double>
-  ) {
-    var pair = 0
-    for a in rows.indices {
-      for b in a..<rows.count {
-        sums[pair] = dot(to - from, rows[a] + from, rows[b] + from)
-        pair += 1
-      }
-    }
-  }
-
   func sum(_ count: Int, _ x: UnsafePointer<Float>) -> Double {
     var total = 0.0
     for i in 0..<count { total += Double(x[i]) }

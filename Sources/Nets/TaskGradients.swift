@@ -48,7 +48,7 @@ package final class TaskGradients {
   package let shared: [SharedParameter]
   private let engine: any Engine
 
-  /// Elements that a thread multiplies at a time.
+  /// Elements of which all tasks' parts stay in a core's cache while they are multiplied with each other.
   private static let run = 4096
 
   init(_ reach: TaskReach, engine: any Engine) {
@@ -79,7 +79,13 @@ package final class TaskGradients {
         for run in from..<to {
           let start = run * TaskGradients.run
           let length = min(TaskGradients.run, count - start)
-          rows.withUnsafeBufferPointer { engine.vectors.products(start, start + length, $0, base + run * pairs) }
+          var pair = run * pairs
+          for a in rows.indices {
+            for b in a..<rows.count {
+              base[pair] = engine.vectors.dot(length, rows[a] + start, rows[b] + start)
+              pair += 1
+            }
+          }
         }
       }
     }

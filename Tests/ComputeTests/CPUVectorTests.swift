@@ -53,27 +53,6 @@ import Testing
     #expect(vectors.dot(count, x, y) == vectors.dot(count, x, y))
   }
 
-  /// Of one to nine rows, every rest of four among them, and of lengths with and without a rest.
-  @Test(arguments: 1...9, [1, 16, 37, 512, 1300])
-  func productsOfRowsAreTheirDots(_ rows: Int, _ count: Int) {
-    let stream = RandomStream(seed: 9)
-    let x = (0..<rows * (count + 3)).map { stream.uniform($0) - 0.5 }
-    var sums = [Double](repeating: .nan, count: rows * (rows + 1) / 2)
-    x.withUnsafeBufferPointer { x in
-      guard let base = x.baseAddress else { return }
-      let pointers = (0..<rows).map { base + $0 * (count + 3) }
-      pointers.withUnsafeBufferPointer { vectors.products(2, 2 + count, $0, &sums) }
-      var pair = 0
-      for a in 0..<rows {
-        for b in a..<rows {
-          let exact = (2..<2 + count).reduce(0.0) { $0 + Double(pointers[a][$1]) * Double(pointers[b][$1]) }
-          #expect(abs(sums[pair] - exact) < 1e-13 * Double(count), "\(a) \(b)")
-          pair += 1
-        }
-      }
-    }
-  }
-
   @Test func faultsAreFoundInEveryPiece() {
     var x = [Float](repeating: 1, count: 100_000)
     #expect(vectors.isFinite(x.count, x))

@@ -43,8 +43,6 @@ void mtl_multiply(long count, const float *x, const float *y, float *z);
 void mtl_exponential(long count, const float *x, float *y);
 void mtl_logarithm(long count, const float *x, float *y);
 double mtl_dot(long count, const float *x, const float *y);
-/* sums: of rows x[0 ..< rows] between two elements the products with each other, (0, 0), (0, 1), ..., (1, 1), ... */
-void mtl_products(long from, long to, long rows, const float *const *x, double *sums);
 double mtl_sum(long count, const float *x);
 double mtl_absolute_sum(long count, const float *x);
 bool mtl_is_finite(long count, const float *x);
