@@ -117,7 +117,7 @@ struct ExperimentResults: Codable, Equatable {
         path: run.metricsPath, tasks: tasks, validation: experiment.validationNet, report: experiment.reportNet
       ).tests
       let scored = tests.map { (test: $0, delta: tasks.delta($0.validation, baseline.validation)) }
-      // Of equal ones the first.
+      // Of equal ones the last.
       guard let best = scored.reversed().max(by: { $0.delta < $1.delta })?.test else {
         row.failures.append("seed \(run.seed): no test has values of all tasks")
         continue
