@@ -34,8 +34,10 @@ final class TaskTraining {
   private var before: (weighting: any Weighting, weights: [Double])
   private var moment: WeightingMoment
   /// The sum over the passes of the iteration, and of the last pass.
-  private var lossSum: [Double] = []
-  private var lastLosses: [Double] = []
+  private var lossSum: [Double]
+  private var lastLosses: [Double]
+  /// Whether the losses stay as the net has them: then an iteration makes no arrays.
+  private let isFixed: Bool
   /// Whether this iteration runs task by task only to measure.
   private var measures = false
   private var backwardSeconds = 0.0
@@ -55,6 +57,9 @@ final class TaskTraining {
     }
     weighting = settings.multiTask.makeWeighting(tasks: tasks.map(\.name))
     weights = tasks.map { _ in 1 }
+    lossSum = tasks.map { _ in 0 }
+    lastLosses = lossSum
+    isFixed = weighting is FixedWeighting
     before = (weighting, weights)
     let passes = net.passesInRound ?? 1
     moment = WeightingMoment(
@@ -70,7 +75,7 @@ final class TaskTraining {
     before = (weighting, weights)
     moment.iteration = iteration
     moment.rate = Double(rate)
-    lossSum = tasks.map { _ in 0 }
+    for index in tasks.indices { lossSum[index] = 0 }
     conflict = nil
     backwardSeconds = 0
     measures = isMeasured && net.measuringSteps != nil
@@ -80,9 +85,12 @@ final class TaskTraining {
 
   /// Backward of a pass that has just run forward.
   func backward() throws {
-    lastLosses = tasks.map(\.loss)
-    for index in tasks.indices { lossSum[index] += lastLosses[index] }
+    for (index, task) in tasks.enumerated() {
+      lastLosses[index] = task.loss
+      lossSum[index] += lastLosses[index]
+    }
     switch weighting {
+    case _ where isFixed: break
     case let weighting as any LossWeighting:
       weights = weighting.weights(lastLosses, moment)
       for (task, weight) in zip(tasks, weights) { task.multiply(by: weight) }
@@ -99,7 +107,6 @@ final class TaskTraining {
   ///
   /// - Returns: false where they are no numbers.
   func finishGradients() -> Bool {
-    let losses = lossSum.map { $0 / Double(iterationSize) }
     if let gradients = net.taskGradients, measures || settings.order == .taskByTask {
       let start = monotonicSeconds()
       let gram = gradients.gram()
@@ -108,17 +115,19 @@ final class TaskTraining {
         gradients.combine(tasks.map { _ in 1 })
         note(gram, dividedBy: weights, seconds: backwardSeconds + monotonicSeconds() - start)
       } else {
-        combine(gradients, gram, losses)
+        combine(gradients, gram, meanLosses)
       }
     } else if settings.order == .together {
       usualBackwardSeconds = backwardSeconds
     }
-    if var learned = weighting as? any LossWeighting {
-      learned.learn(losses, moment)
+    if !isFixed, var learned = weighting as? any LossWeighting {
+      learned.learn(meanLosses, moment)
       weighting = learned
     }
     return true
   }
+
+  private var meanLosses: [Double] { lossSum.map { $0 / Double(iterationSize) } }
 
   private func combine(_ gradients: TaskGradients, _ gram: GramMatrix, _ losses: [Double]) {
     let scales = self.scales(losses)

@@ -1,6 +1,6 @@
 /// FIXED: the sum of the losses times their loss_weight, as Caffe has it. All weights are 1.
-struct FixedWeighting: LossWeighting {
-  var state: WeightingState = [:]
+package struct FixedWeighting: LossWeighting {
+  package var state: WeightingState = [:]
 
-  func weights(_ losses: [Double], _ moment: WeightingMoment) -> [Double] { losses.map { _ in 1 } }
+  package func weights(_ losses: [Double], _ moment: WeightingMoment) -> [Double] { losses.map { _ in 1 } }
 }
