@@ -103,7 +103,8 @@ package struct Graph {
   private mutating func add(
     _ fields: LayerFields, at index: Int, of layers: [LayerParameter], _ catalogue: LayerCatalogue
   ) throws {
-    let definition = try catalogue.define(fields, hasGivenTops: options.givenTops[index] != nil)
+    let hasGivenTops = options.givenTops[index] != nil
+    var definition = try catalogue.define(fields, hasGivenTops: hasGivenTops)
     let bottoms = try fields.parameter.bottom.indices.map { try resolve(bottom: $0, of: fields, at: index, layers) }
     let shapes: LayerShapes
     do {
@@ -122,7 +123,12 @@ package struct Graph {
     }
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
     layerWarnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
-    let rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
+    var rows = [VaryingRows?](repeating: nil, count: shapes.tops.count)
+    do {
+      rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
+    } catch let fault as Diagnostic where fault.code == .unsupported && hasGivenTops {
+      definition = UnknownLayer(fields, fault, role: definition.role)
+    }
     for (position, bottom) in bottoms.enumerated() { values[bottom].consumers.append((index, position)) }
     var node = Node(
       definition: definition, fields: fields, bottoms: bottoms, tops: [], parameters: shapes.parameters,
