@@ -121,6 +121,7 @@ package struct Graph {
       if placed.code == .badShape, placed.notes.isEmpty { placed.notes = made }
       throw placed
     }
+    try checkSizes(shapes, fields)
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
     layerWarnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
     var rows = [VaryingRows?](repeating: nil, count: shapes.tops.count)
@@ -213,6 +214,16 @@ package struct Graph {
     values.append(value)
     current[name] = values.count - 1
     return values.count - 1
+  }
+
+  /// Sizes beyond what a blob may have are mostly a mistake in a field, and no memory would hold them.
+  private func checkSizes(_ shapes: LayerShapes, _ fields: LayerFields) throws {
+    let tops = zip(shapes.tops, fields.parameter.top).map { (shape: $0, name: "top '\($1)'") }
+    let parameters = shapes.parameters.map { (shape: $0.shape, name: "its parameter '\($0.name)'") }
+    for blob in tops + parameters where blob.shape.count > Shape.mostValues {
+      throw fields.fault(
+        .badShape, "\(blob.name) would be \(blob.shape), more than the \(Shape.mostValues) values that a blob may have")
+    }
   }
 
   private func checkLossWeights(_ fields: LayerFields, _ definition: any Layer, tops: Int) throws {

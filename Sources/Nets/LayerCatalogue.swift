@@ -17,7 +17,7 @@ package struct LayerCatalogue: Sendable {
 
   /// Whether a type is unknown and no likely slip of the pen for a known one: a fork's.
   package func isForeign(_ type: String) -> Bool {
-    !type.isEmpty && !knows(type) && !isSlip(type, among: types.keys) && !isSlip(type, among: shapeOnly.keys)
+    !type.isEmpty && !knows(type) && !isSlip(type, among: types.keys)
   }
 
   package var allShapeOnly: [ShapeOnlyType] { shapeOnly.values.sorted { $0.type < $1.type } }

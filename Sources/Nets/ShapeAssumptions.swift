@@ -100,8 +100,8 @@ struct ShapeSearch {
   private var sidesteps = 0
   private var tried: Set<[Int: [Shape]]> = []
 
-  /// How many layers are added at most, over all graphs that are tried; fewer where more is open than data.
-  private var mostLayers: Int { foreign.isEmpty ? 20_000 : 8000 }
+  /// How many layers are added at most, over all graphs that are tried.
+  private static let mostLayers = 20_000
   private static let mostSidesteps = 3
 
   init(
@@ -148,7 +148,7 @@ struct ShapeSearch {
     var best: Attempt?
     var beside: Attempt?
     for shapes in revisions(of: attempt, at: fault.layer) where tried.insert(shapes).inserted {
-      guard builtLayers < mostLayers else { break }
+      guard builtLayers < ShapeSearch.mostLayers else { break }
       let next = build(shapes)
       guard let nextFault = next.fault else { return next }
       if next.reach > best?.reach ?? attempt.reach { best = next }
@@ -256,8 +256,13 @@ struct ShapeSearch {
     ]
     let batch = batches.max() ?? 0
     guard batch > 0 else { return .unknown }
-    guard top == 0 else { return .rows(Int(batch)) }
-    return layer.transformParam.imageOutline(batch: Int(batch), height: list.newHeight, width: list.newWidth)
+    let rows = TopOutline.rows(Int(batch))
+    let images = layer.transformParam.imageOutline(batch: Int(batch), height: list.newHeight, width: list.newWidth)
+    // They may be clips as well, or have other channels.
+    guard top == 0, let sides = images.extents?.suffix(2), let height = sides.first, let width = sides.last,
+      let height, let width
+    else { return rows }
+    return rows.usually([Int(batch), 3, height, width])
   }
 
   /// The bottom of a top's place; of a layer that by its name resizes to another blob, with that one's planes.

@@ -46,7 +46,8 @@ extension ShapeSearch {
         let likenesses = siblings.flatMap { ShapeSearch.likenesses($0) }
         let scaled = likenesses.flatMap { ShapeSearch.scaled(present, graph.values[bottom].shape.dims, to: $0) }
         add(
-          sequenced(index, present, siblings) + reshaped(index, present, graph.values[bottom].shape)
+          sequenced(index, present, graph.values[bottom].shape, siblings)
+            + reshaped(index, present, graph.values[bottom].shape)
             + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled, to: &likely)
         // What a layer of a detector that is not known makes is mostly regions.
         add((isGuessed(origin.layer) ? [[128, 5]] : []) + ShapeSearch.variants(of: present), to: &others)
@@ -75,12 +76,18 @@ extension ShapeSearch {
   }
 
   /// Of what a layer reads as steps x streams: as many of them as a sibling has.
-  private func sequenced(_ index: Int, _ present: [Int], _ siblings: [[Int]]) -> [[Int]] {
+  private func sequenced(_ index: Int, _ present: [Int], _ bottom: Shape, _ siblings: [[Int]]) -> [[Int]] {
     guard ["LSTM", "RNN"].contains(layers[index].parameter.type) else { return [] }
     let pairs = siblings.filter { $0.count > 1 }.map { [present.first ?? 1, $0[0]] }
     guard present.count == 4 else { return pairs + siblings.filter { $0.count > 1 }.map { [$0[0], $0[1]] } }
     let steps = siblings.compactMap(\.first)
-    return steps.flatMap { [[present[0], present[1], present[2], $0], [present[0], present[1], $0, present[3]]] }
+    let shrinks = max(1, bottom.extent(0))
+    return steps.flatMap { steps in
+      // The steps are a side of the image, or what layers in between leave of it.
+      [(present[2], steps), (steps, present[3])].map { [present[0], present[1], $0, $1] }
+        + [(present[2], present[3] / shrinks * steps), (present[2] / shrinks * steps, present[3])]
+        .map { [present[0], present[1], $0, $1] }
+    }
   }
 
   /// With another shape for some tops of a layer.
@@ -202,7 +209,7 @@ extension ShapeSearch {
   private static func variants(of dims: [Int]) -> [[Int]] {
     let batch = dims.first ?? 1
     // Regions and sizes of images, for layers that read them; clips.
-    let boxes = [[128, 5], [1, 3], [batch, 3, 16, 112, 112]]
+    let boxes = [[128, 5], [1, 3], [batch, 3, 16, 112, 112], [1, 1, 1, 7], [1, 1, 1, 8]]
     guard dims.count == 4 else {
       return [[batch], [batch, 1], [batch, 64], [batch, 3, 224, 224], [batch, 1, 224, 224], [batch, 1, 28, 28]] + boxes
     }

@@ -1,3 +1,4 @@
+import CaffeSchema
 import ComputeReference
 import Glibc
 import Layers
@@ -31,7 +32,8 @@ import Testing
     #expect(abs(try net.firstTop()[0] - (0.25 * logf(0.5) + 0.75 * logf(1.5))) < 1e-5)
     // p - q over p times the sum.
     let gradients = try #require(try net.inputGradients().first)
-    for (found, wanted) in zip(gradients, [Float(0.25) / 3, -0.25 / 3, 0, 0]) { #expect(abs(found - wanted) < 1e-5) }
+    let expected: [Float] = [Float(0.5 - 0.25) / 3, Float(0.5 - 0.75) / 3, 0, 0]
+    for (found, wanted) in zip(gradients, expected) { #expect(abs(found - wanted) < 1e-5) }
   }
 
   @Test func nothingIsLeftOfADropoutOfAll() throws {

@@ -120,8 +120,8 @@ import Testing
       "net.prototxt:2:1: error: layer 'f' (Flatten): axis 7 is out of range: the bottom is 2x3x8x8, which has 4 axes"
     ),
     (
-      #"layer { name: "d" type: "Dropout" bottom: "data" top: "d" dropout_param { dropout_ratio: 1 } }"#,
-      "net.prototxt:2:75: error: layer 'd' (Dropout): dropout_ratio must be at least 0 and below 1; it is 1.0"
+      #"layer { name: "d" type: "Dropout" bottom: "data" top: "d" dropout_param { dropout_ratio: 1.5 } }"#,
+      "net.prototxt:2:75: error: layer 'd' (Dropout): dropout_ratio must be in 0...1; it is 1.5"
     ),
     (
       """

@@ -153,7 +153,7 @@ package struct NetCheck: Sendable {
       tops: node.tops.map { (graph.values[$0].name, graph.values[$0].shape) }, parameterCount: count(own),
       learnedCount: count(own.filter { graph.learns(parameter: $0, of: node) }),
       multiplyAdds: isRefused
-        ? 0 : try node.definition.multiplyAdds(of: node.bottoms.map { graph.values[$0].shape }))
+        ? 0 : min(1 << 50, try node.definition.multiplyAdds(of: node.bottoms.map { graph.values[$0].shape })))
   }
 
   /// One for each loss, the metrics in the first.

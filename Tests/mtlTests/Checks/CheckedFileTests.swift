@@ -120,6 +120,19 @@ import Testing
     #expect(!(try check(Self.trained.replacingOccurrences(of: #"bottom: "data""#, with: #"bottom: "input""#))).loads)
   }
 
+  /// A net whose boxes come in TRAIN alone.
+  @Test func looksAtTheOnePhaseThatAFileIsFor() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+      layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 2 dim: 3 } } include { phase: TRAIN } }
+      layer { name: "s" type: "Eltwise" bottom: "x" bottom: "y" top: "s" }
+      """)
+    #expect(file.loads && file.nets.map(\.name) == ["TRAIN"])
+    #expect(file.warnings.first?.message.hasPrefix("in TEST no layer makes bottom 'y'") == true, "\(file.warnings)")
+    #expect(file.warnings.first?.location?.line == 3)
+  }
+
   @Test func guessesInputsThatAreNamedWithoutShapes() throws {
     let file = try check(
       """
