@@ -8,8 +8,11 @@ import Testing
 
 /// Every layer between two tasks and what they share: its backward runs once for each task, in memory that is reused.
 @Suite(.serialized) struct TaskSweepTests {
-  /// Gradients that are bounded do not add up.
-  private static let cases = SweepTests.cases.filter { $0.example.name != "bounded gradients" }
+  /// Gradients that are bounded do not add up, and the centres of CenterLoss take the paper's step whatever the loss's
+  /// gradient is.
+  private static let cases = SweepTests.cases.filter {
+    !["bounded gradients", "centres that learn"].contains($0.example.name)
+  }
 
   private static func makeNet(_ test: SweepTests.Case, _ order: BackwardOrder?) throws -> Net {
     var options = NetOptions(phase: test.example.phase)
