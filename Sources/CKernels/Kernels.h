@@ -37,11 +37,11 @@
   X(void, winograd_weights, (long from, long to, const mtl_winograd *winograd, const float *weights, float *u),         \
     (from, to, winograd, weights, u))                                                                                  \
   X(void, winograd_forward,                                                                                            \
-    (long from, long to, const mtl_winograd *winograd, const float *bottom, const float *u, const float *bias,         \
-     float *top, float *scratch),                                                                                      \
+    (long from, long to, const mtl_winograd *winograd, const void *bottom, const float *u, const float *bias,          \
+     void *top, float *scratch),                                                                                       \
     (from, to, winograd, bottom, u, bias, top, scratch))                                                               \
   X(void, winograd_gather,                                                                                             \
-    (long from, long to, const mtl_winograd *winograd, long first, long count, const float *bottom, const float *dtop, \
+    (long from, long to, const mtl_winograd *winograd, long first, long count, const void *bottom, const void *dtop,   \
      float *v, float *m),                                                                                              \
     (from, to, winograd, first, count, bottom, dtop, v, m))                                                            \
   X(void, winograd_add,                                                                                                \
@@ -189,8 +189,16 @@ static inline long mtl_patch_pieces(const mtl_patches *p) {
   return (p->top[0] * p->top[1] + MTL_PATCH_SPAN - 1) / MTL_PATCH_SPAN;
 }
 
-/* Tiles to a run of Winograd's algorithm, and floats of a row of a chunk of top channels. */
-enum { MTL_WINOGRAD_TILES = 64, MTL_WINOGRAD_CHUNK = 64 };
+/* Floats of a row of a chunk of top channels in Winograd's algorithm. */
+enum { MTL_WINOGRAD_CHUNK = 64 };
+
+/* Tiles to a run. */
+static inline long mtl_winograd_run(const mtl_winograd *w) { return w->step == 2 ? 32 : 64; }
+
+/* Rows and columns that tiles cover: those of the top or, with step 2 backward, of its gradient. */
+static inline const long *mtl_winograd_plane(const mtl_winograd *w) {
+  return w->step == 2 && w->is_turned ? w->bottom : w->top;
+}
 
 /* Floats of a chunk's row: the last chunk may have fewer. */
 static inline long mtl_winograd_width(const mtl_winograd *w, long chunk) {
@@ -200,6 +208,18 @@ static inline long mtl_winograd_width(const mtl_winograd *w, long chunk) {
 /* Floats of one of the 36 matrices, of `count` rows; not a power of two, so that one element of all of them does not fall
    into the same sets of the caches. */
 static inline long mtl_winograd_matrix(long count, long blocks) { return count * blocks * 16 + 16; }
+
+/* Copies of a tile in the matrix of a point: with step 2 the last of six points on an axis stands for four elements. */
+static inline long mtl_winograd_copies(const mtl_winograd *w, long point) {
+  return w->step == 2 ? (point / 6 == 5 ? 4 : 1) * (point % 6 == 5 ? 4 : 1) : 1;
+}
+
+/* Where the matrix of a point begins among those of `count` tiles; of point 36, where all end. */
+static inline long mtl_winograd_place(const mtl_winograd *w, long point, long count, long blocks) {
+  if (w->step != 2) return point * mtl_winograd_matrix(count, blocks);
+  long before = point / 6 < 5 ? point / 6 * 9 + point % 6 : point < 36 ? 45 + point % 6 * 4 : 81;
+  return before * count * blocks * 16 + point * 16;
+}
 
 /* Where a chunk's matrices of transformed weights begin. */
 static inline long mtl_winograd_chunk(const mtl_winograd *w, long chunk) {

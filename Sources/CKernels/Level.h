@@ -43,6 +43,8 @@
 #include "Response.h"
 #include "Norm.h"
 #include "Patches.h"
+#include "WinogradTiles.h"
+#include "WinogradSteps.h"
 #include "Winograd.h"
 #include "Halves.h"
 

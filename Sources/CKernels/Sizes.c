@@ -52,10 +52,13 @@ long mtl_patches_scratch(const mtl_patches *p) {
   return mtl_patch_padded(p) + (by_taps > by_positions ? by_taps : by_positions);
 }
 
-long mtl_winograd_tiles(const mtl_winograd *w) { return w->images * ((w->top[0] + 3) / 4) * ((w->top[1] + 3) / 4); }
+long mtl_winograd_tiles(const mtl_winograd *w) {
+  const long *plane = mtl_winograd_plane(w);
+  return w->images * ((plane[0] + 3) / 4) * ((plane[1] + 3) / 4);
+}
 
 long mtl_winograd_runs(const mtl_winograd *w) {
-  return (mtl_winograd_tiles(w) + MTL_WINOGRAD_TILES - 1) / MTL_WINOGRAD_TILES;
+  return (mtl_winograd_tiles(w) + mtl_winograd_run(w) - 1) / mtl_winograd_run(w);
 }
 
 long mtl_winograd_chunks(const mtl_winograd *w) {
@@ -69,12 +72,14 @@ long mtl_winograd_weights_size(const mtl_winograd *w) {
 }
 
 long mtl_winograd_bottom_size(const mtl_winograd *w, long count) {
-  return 36 * mtl_winograd_matrix(count, w->bottom_blocks);
+  return mtl_winograd_place(w, 36, count, w->bottom_blocks);
 }
 
-long mtl_winograd_top_size(const mtl_winograd *w, long count) { return 36 * mtl_winograd_matrix(count, w->top_blocks); }
+long mtl_winograd_top_size(const mtl_winograd *w, long count) {
+  return mtl_winograd_place(w, 36, count, w->top_blocks);
+}
 
 long mtl_winograd_scratch(const mtl_winograd *w) {
-  return mtl_winograd_bottom_size(w, MTL_WINOGRAD_TILES) +
-         36 * mtl_winograd_matrix(MTL_WINOGRAD_TILES, MTL_WINOGRAD_CHUNK / 16);
+  long run = mtl_winograd_run(w);
+  return mtl_winograd_bottom_size(w, run) + mtl_winograd_place(w, 36, run, MTL_WINOGRAD_CHUNK / 16);
 }

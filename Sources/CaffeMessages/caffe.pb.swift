@@ -1428,6 +1428,16 @@ package nonisolated struct MultiTaskParameter: @unchecked Sendable {
   /// Clears the value of `solveInterval`. Subsequent reads from it will return its default value.
   package mutating func clearSolveInterval() {_uniqueStorage()._solveInterval = nil}
 
+  /// UNCERTAINTY: a task's loss counts as this share of its first one at least, so that its weight has a bound. 0 for none.
+  package var lossFloor: Float {
+    get {_storage._lossFloor ?? 0.05}
+    set {_uniqueStorage()._lossFloor = newValue}
+  }
+  /// Returns true if `lossFloor` has been explicitly set.
+  package var hasLossFloor: Bool {_storage._lossFloor != nil}
+  /// Clears the value of `lossFloor`. Subsequent reads from it will return its default value.
+  package mutating func clearLossFloor() {_uniqueStorage()._lossFloor = nil}
+
   /// Lets each task stop by itself.
   package var stopping: TaskStoppingParameter {
     get {_storage._stopping ?? TaskStoppingParameter()}
@@ -1582,7 +1592,7 @@ package nonisolated struct TaskStoppingParameter: Sendable {
 
   /// A task stops above this.
   package var threshold: Float {
-    get {_threshold ?? 20}
+    get {_threshold ?? 13}
     set {_threshold = newValue}
   }
   /// Returns true if `threshold` has been explicitly set.
@@ -20262,6 +20272,10 @@ package nonisolated struct ExperimentParameter: Sendable {
   /// Data or sizes that all of the above is done with. One, the solver as it is, if absent.
   package var setting: [ExperimentVariant] = []
 
+  /// Ways to train the nets of single tasks; each task takes the one that is best on the validation part. One, the solver
+  /// as it is, if absent.
+  package var alone: [ExperimentVariant] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -21475,7 +21489,7 @@ nonisolated extension SolverParameter.SolverType: SwiftProtobuf._ProtoNameProvid
 
 nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MultiTaskParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}weighting\0\u{1}at\0\u{3}conflict_interval\0\u{3}weighting_lr\0\u{1}temperature\0\u{3}average_iter\0\u{1}asymmetry\0\u{3}conflict_radius\0\u{3}weighting_decay\0\u{1}smoothness\0\u{3}scale_iter\0\u{3}solve_interval\0\u{2}\u{11}stopping\0\u{1}patience\0\u{3}keep_best\0\u{3}validation_net\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}weighting\0\u{1}at\0\u{3}conflict_interval\0\u{3}weighting_lr\0\u{1}temperature\0\u{3}average_iter\0\u{1}asymmetry\0\u{3}conflict_radius\0\u{3}weighting_decay\0\u{1}smoothness\0\u{3}scale_iter\0\u{3}solve_interval\0\u{2}\u{11}stopping\0\u{1}patience\0\u{3}keep_best\0\u{3}validation_net\0\u{4}cc\u{2}loss_floor\0")
 
   fileprivate class _StorageClass {
     var _task: [TaskParameter] = []
@@ -21491,6 +21505,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
     var _smoothness: Float? = nil
     var _scaleIter: UInt32? = nil
     var _solveInterval: UInt32? = nil
+    var _lossFloor: Float? = nil
     var _stopping: TaskStoppingParameter? = nil
     var _patience: UInt32? = nil
     var _keepBest: Bool? = nil
@@ -21518,6 +21533,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
       _smoothness = source._smoothness
       _scaleIter = source._scaleIter
       _solveInterval = source._solveInterval
+      _lossFloor = source._lossFloor
       _stopping = source._stopping
       _patience = source._patience
       _keepBest = source._keepBest
@@ -21557,6 +21573,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
         case 31: try { try decoder.decodeSingularUInt32Field(value: &_storage._patience) }()
         case 32: try { try decoder.decodeSingularBoolField(value: &_storage._keepBest) }()
         case 33: try { try decoder.decodeSingularUInt32Field(value: &_storage._validationNet) }()
+        case 10500: try { try decoder.decodeSingularFloatField(value: &_storage._lossFloor) }()
         default: break
         }
       }
@@ -21620,6 +21637,9 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._validationNet {
         try visitor.visitSingularUInt32Field(value: v, fieldNumber: 33)
       } }()
+      try { if let v = _storage._lossFloor {
+        try visitor.visitSingularFloatField(value: v, fieldNumber: 10500)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -21642,6 +21662,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._smoothness != rhs_storage._smoothness {return false}
         if _storage._scaleIter != rhs_storage._scaleIter {return false}
         if _storage._solveInterval != rhs_storage._solveInterval {return false}
+        if _storage._lossFloor != rhs_storage._lossFloor {return false}
         if _storage._stopping != rhs_storage._stopping {return false}
         if _storage._patience != rhs_storage._patience {return false}
         if _storage._keepBest != rhs_storage._keepBest {return false}
@@ -39710,11 +39731,12 @@ nonisolated extension MaxBottomCount: SwiftProtobuf.Message, SwiftProtobuf._Mess
 
 nonisolated extension ExperimentParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ExperimentParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}solver\0\u{1}output\0\u{1}seed\0\u{3}validation_net\0\u{3}report_net\0\u{1}variant\0\u{1}task\0\u{1}setting\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}solver\0\u{1}output\0\u{1}seed\0\u{3}validation_net\0\u{3}report_net\0\u{1}variant\0\u{1}task\0\u{1}setting\0\u{2}{c\u{2}alone\0")
 
   public var isInitialized: Bool {
     if !SwiftProtobuf.Internal.areAllInitialized(self.variant) {return false}
     if !SwiftProtobuf.Internal.areAllInitialized(self.setting) {return false}
+    if !SwiftProtobuf.Internal.areAllInitialized(self.alone) {return false}
     return true
   }
 
@@ -39733,6 +39755,7 @@ nonisolated extension ExperimentParameter: SwiftProtobuf.Message, SwiftProtobuf.
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.variant) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.task) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.setting) }()
+      case 10500: try { try decoder.decodeRepeatedMessageField(value: &self.alone) }()
       default: break
       }
     }
@@ -39770,6 +39793,9 @@ nonisolated extension ExperimentParameter: SwiftProtobuf.Message, SwiftProtobuf.
     if !self.setting.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.setting, fieldNumber: 9)
     }
+    if !self.alone.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.alone, fieldNumber: 10500)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -39783,6 +39809,7 @@ nonisolated extension ExperimentParameter: SwiftProtobuf.Message, SwiftProtobuf.
     if lhs.variant != rhs.variant {return false}
     if lhs.task != rhs.task {return false}
     if lhs.setting != rhs.setting {return false}
+    if lhs.alone != rhs.alone {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -85,12 +85,13 @@ package final class CPUEngine: Engine {
     -> any ConvolutionOp
   {
     if algorithms.isPatches { return PatchConvolution(description, pool: pool) }
-    if algorithms.isWinograd { return WinogradConvolution(description, pool: pool) }
+    if algorithms.isWinograd { return WinogradConvolution(description, isHalf: algorithms.isHalf, pool: pool) }
     return try CPUConvolution(description, isHalf: algorithms.isHalf, dnnl: dnnl, vectors: vectors)
   }
 
   package func innerProduct(_ description: InnerProductDescription) throws -> any InnerProductOp {
-    CPUInnerProduct(description, engine: self)
+    precision == .bfloat && BFloatInnerProduct.suits(description)
+      ? BFloatInnerProduct(description, pool: pool) : CPUInnerProduct(description, engine: self)
   }
 
   /// - Throws: `unsupported` for more than three spatial axes.

@@ -26,6 +26,8 @@ package enum ConvolutionAlgorithm: String, Codable, Sendable {
   case winograd
   /// Direct, over blobs and copies of the weights in bfloat.
   case bfloat
+  /// Winograd's over blobs in bfloat; the weights and what is computed are float.
+  case winogradOfHalves = "winograd bfloat"
   /// A product over the patches that windows see; see `PatchConvolution`.
   case patches
 }
@@ -42,15 +44,19 @@ package struct ConvolutionAlgorithms: Hashable, Codable, Sendable {
   }
 
   var isPatches: Bool { forward == .patches }
-  var isWinograd: Bool { forward == .winograd }
-  var isHalf: Bool { forward == .bfloat }
+  var isWinograd: Bool { forward == .winograd || forward == .winogradOfHalves }
+  /// Whether blobs are in bfloat.
+  var isHalf: Bool { forward == .bfloat || forward == .winogradOfHalves }
 
   /// The rule, the same in every run.
   static func rule(_ description: ConvolutionDescription, policy: ConvolutionPolicy, precision: Precision)
     -> ConvolutionAlgorithms
   {
     if PatchConvolution.suits(description) { return .all(.patches) }
-    if precision == .bfloat, suitsHalf(description) { return .all(.bfloat) }
+    if precision == .bfloat, suitsHalf(description) {
+      return .all(
+        policy == .winograd && WinogradConvolution.suitsHalf(description) ? .winogradOfHalves : .bfloat)
+    }
     return .all(policy == .winograd && WinogradConvolution.suits(description) ? .winograd : .direct)
   }
 

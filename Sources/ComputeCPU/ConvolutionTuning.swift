@@ -67,6 +67,7 @@ package final class ConvolutionTuning {
     if WinogradConvolution.canDo(d) { algorithms.append(.winograd) }
     if PatchConvolution.canDo(d) { algorithms.append(.patches) }
     if precision == .bfloat, !d.isTransposed { algorithms.append(.bfloat) }
+    if precision == .bfloat, WinogradConvolution.canDo(d) { algorithms.append(.winogradOfHalves) }
     let all = try algorithms.map { algorithm in
       let choice = ConvolutionAlgorithms.all(algorithm)
       return (choice: choice, seconds: try times(d, make(choice)).reduce(0, +))

@@ -19,6 +19,8 @@ final class PatchConvolution: ConvolutionOp {
   private let threadScratch: Int
   /// Floats of a row of a thread's gradient of the weights.
   private let row: Int
+  /// Asked for in each pass, and it takes allocations to find out.
+  private let multiplyAdds: Int
 
   /// Multiplications with addition that are worth a thread.
   private static let grain = 262_144
@@ -45,6 +47,7 @@ final class PatchConvolution: ConvolutionOp {
   init(_ description: ConvolutionDescription, pool: ThreadPool) {
     self.description = description
     self.pool = pool
+    multiplyAdds = max(1, description.multiplyAdds)
     patches = .allocate(capacity: 1)
     patches.initialize(
       to: mtl_patches(
@@ -67,7 +70,7 @@ final class PatchConvolution: ConvolutionOp {
   /// Into how many pieces the units of a pass are cut, at most one for each thread: each piece has scratch memory of its
   /// own. (Loops over them are written out: a closure within a closure would be allocated in each step.)
   private func pieceCount(units: Int) -> Int {
-    let grain = max(1, PatchConvolution.grain * units / max(1, description.multiplyAdds))
+    let grain = max(1, PatchConvolution.grain * units / multiplyAdds)
     return Int(mtl_piece_count(units, grain, pool.count))
   }
 

@@ -11,7 +11,7 @@ import Tensors
 /// Bottoms: features M x K (all axes from `axis` on are joined), labels M. Tops: scores M x classes; optionally lambda (1).
 /// The labelled score is (lambda |w| |x| cos t + |w| |x| psi(t)) / (1 + lambda) with lambda = max(`lambdaMin`, `base` (1 +
 /// `gamma` i)^-`power`), i counting the passes from `iteration` + 1 on. Parameter: weights classes x K. A record whose label
-/// is NaN gets plain scores.
+/// is NaN gets plain scores, and so does one without an angle, where either vector has length 0.
 struct AngularMarginProduct: Sendable {
   var classes: UInt32
   var axis: Int32
@@ -81,7 +81,7 @@ struct AngularMarginProduct: Sendable {
     }
 
     private func length(_ x: UnsafePointer<Float>) -> Float {
-      max(Float(engine.vectors.dot(width, x, x)).squareRoot(), .leastNormalMagnitude)
+      Float(engine.vectors.dot(width, x, x)).squareRoot()
     }
 
     func forward() throws {
@@ -97,6 +97,7 @@ struct AngularMarginProduct: Sendable {
         guard let label = try labels.label(targets.values, n) else { continue }
         let score = scores.values + n * labels.classes + label
         let lengths = length(features.values + n * width) * length(weights.values + label * width)
+        guard lengths > 0 else { continue }
         score[0] = (lengths * product.margin.psi(score[0] / lengths).value + lambda * score[0]) / (1 + lambda)
       }
     }
@@ -104,7 +105,8 @@ struct AngularMarginProduct: Sendable {
     private func normalizeWeights() {
       for row in 0..<labels.classes {
         let w = weights.values + row * width
-        let factor = 1 / length(w)
+        let length = length(w)
+        let factor = length > 0 ? 1 / length : 0
         for i in 0..<width { w[i] *= factor }
       }
       weights.touch()
@@ -150,6 +152,7 @@ struct AngularMarginProduct: Sendable {
         guard let label = try labels.label(targets.values, n) else { continue }
         let (sums, own, other) = vectors(n, label)
         let (ownLength, otherLength) = (length(own), length(other))
+        guard ownLength * otherLength > 0 else { continue }
         let c = Float(engine.vectors.dot(width, own, other)) / (ownLength * otherLength)
         let (value, slope) = product.margin.psi(c)
         let factor = scores.gradients[n * labels.classes + label] / (1 + lambda)

@@ -8,7 +8,8 @@ import Tensors
 /// Bottoms: features M x K (all axes from `axis` on are joined), labels M. Tops: scores M x `num_output`; optionally
 /// lambda (1). `type` SINGLE, DOUBLE, TRIPLE or QUADRUPLE is m = 1 … 4. The labelled score is (lambda w x + |w| |x| psi(t))
 /// / (1 + lambda) with lambda = max(`lambda_min`, `base` (1 + `gamma` i)^-`power`), i counting the passes from `iteration`
-/// + 1 on. Parameter: weights num_output x K. A record whose label is NaN gets plain scores.
+/// + 1 on. Parameter: weights num_output x K. A record whose label is NaN gets plain scores, and
+/// so does one without an angle, where either vector has length 0.
 package struct LargeMarginInnerProduct: Layer {
   package static let type = "LargeMarginInnerProduct"
   package static let parameterFields: [String]? = ["largemargin_inner_product_param"]

@@ -10,7 +10,8 @@ import Tensors
 /// psi(t)) / (1 + lambda) with lambda = max(`lambda_min`, `base` (1 + `gamma` i)^-`power`), i counting the passes from
 /// `iteration` + 1 on. Parameter: weights num_output x K, whose rows every pass sets to length 1. As in the original, the
 /// weights' gradient is that of a plain inner product, and the labelled class's share of the features' gradient is
-/// divided by its length. A record whose label is NaN gets plain scores.
+/// divided by its length. A record whose label is NaN gets plain
+/// scores, and so does one of length 0, which has no angle.
 package struct MarginInnerProduct: Layer {
   package static let type = "MarginInnerProduct"
   package static let parameterFields: [String]? = ["margin_inner_product_param"]

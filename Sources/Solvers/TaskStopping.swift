@@ -132,16 +132,16 @@ extension Solver {
   func stopTasks(_ outputs: [[OutputValue]]) throws {
     guard let stopping else { return }
     let validation = outputs[stopping.rule.testNet]
-    var values: [(task: String, value: Float)] = []
+    var values: [(task: String, value: Float, threshold: Float)] = []
     var stopped: [(task: String, value: Float)] = []
     for task in stopping.tasks {
       let loss = task.loss { name in validation.first { $0.name == name && $0.isKnown }?.value }
       guard let loss, var state = stopping.states[task.name], state.stoppedAt == nil else { continue }
+      let threshold = stopping.rule.threshold(ofTask: task.name)
       let stops = state.add(
-        validationLoss: loss, weight: task.weight, threshold: stopping.rule.threshold(ofTask: task.name),
-        iteration: iteration, stopping.rule)
+        validationLoss: loss, weight: task.weight, threshold: threshold, iteration: iteration, stopping.rule)
       self.stopping?.states[task.name] = state
-      if let value = state.value { values.append((task.name, value)) }
+      if let value = state.value { values.append((task.name, value, threshold)) }
       if stops { stopped.append((task.name, state.value ?? 0)) }
     }
     for recorder in options.recorders { recorder.add(.stopping(values), at: iteration) }

@@ -50,6 +50,7 @@ package struct MultiTaskSettings: Sendable {
     try check("conflict_radius", radius, radius >= 0 && radius < 1, "at least 0 and below 1")
     try check("weighting_decay", p.weightingDecay, p.weightingDecay >= 0, "at least 0")
     try check("smoothness", p.smoothness, p.smoothness > 0, "above 0")
+    try check("loss_floor", p.lossFloor, p.lossFloor >= 0 && p.lossFloor < 1, "at least 0 and below 1")
     if p.solveInterval == 0 { throw fault("solve_interval must be at least 1", "solve_interval") }
   }
 
@@ -88,6 +89,7 @@ package struct MultiTaskSettings: Sendable {
       ("asymmetry", p.hasAsymmetry, [.gradnorm]), ("conflict_radius", p.hasConflictRadius, [.cagrad]),
       ("weighting_decay", p.hasWeightingDecay, [.famo]), ("smoothness", p.hasSmoothness, [.stch]),
       ("scale_iter", p.hasScaleIter, [.stch]), ("solve_interval", p.hasSolveInterval, [.nash]),
+      ("loss_floor", p.hasLossFloor, [.uncertainty]),
       ("at", p.hasAt && p.at == .representation, Kind.allCases.filter(\.isOfGradients)),
     ]
     for field in fields where field.isGiven && !field.readers.contains(weighting) {
@@ -147,7 +149,7 @@ package struct MultiTaskSettings: Sendable {
     case .fixed: return FixedWeighting()
     case .schedule:
       return ScheduledWeighting(tasks.map { name in p.task.first { $0.name == name }?.schedule ?? [] })
-    case .uncertainty: return UncertaintyWeighting(tasks: count, rate: own)
+    case .uncertainty: return UncertaintyWeighting(tasks: count, rate: own, floor: Double(p.lossFloor))
     case .dwa:
       return DynamicWeightAverage(tasks: count, temperature: Double(p.temperature), period: period(p.averageIter))
     case .rlw: return RandomWeighting()

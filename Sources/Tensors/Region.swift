@@ -1,3 +1,5 @@
+import Glibc
+
 /// A piece of memory whose place is decided once all of a net's steps are known.
 ///
 /// Until the memory planner has placed it, its pointer leads nowhere. Regions that may hold their contents in the same
@@ -45,6 +47,9 @@ package final class Region {
 package final class Memory: @unchecked Sendable {
   /// A cache line, and the width of the widest vector.
   package static let alignment = 64
+  /// Memory of this size is asked for in pages of this size: kernels that write to many places at once (Winograd's to 36
+  /// matrices) otherwise wait for the processor to look pages up.
+  private static let hugePage = 2_097_152
 
   package let base: UnsafeMutableRawPointer
   package let byteCount: Int
@@ -52,8 +57,12 @@ package final class Memory: @unchecked Sendable {
   /// Zeroed memory of at least `byteCount` bytes.
   package init(byteCount: Int) {
     self.byteCount = byteCount
+    let isLarge = byteCount >= Memory.hugePage
+    let alignment = isLarge ? Memory.hugePage : Memory.alignment
     let rounded = max(Memory.alignment, (byteCount + Memory.alignment - 1) / Memory.alignment * Memory.alignment)
-    base = .allocate(byteCount: rounded, alignment: Memory.alignment)
+    base = .allocate(byteCount: rounded, alignment: alignment)
+    // A hint: refused or not, the memory is the same.
+    if isLarge { madvise(base, rounded / Memory.hugePage * Memory.hugePage, MADV_HUGEPAGE) }
     base.initializeMemory(as: UInt8.self, repeating: 0, count: rounded)
   }
 

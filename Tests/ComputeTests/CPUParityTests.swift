@@ -96,6 +96,27 @@ import Testing
     try compare(engine: engine, against: ReferenceEngine(), case: opCase, tolerance: 1e-3)
   }
 
+  /// Channels that fill no block up, tiles that hang over, groups; a gradient of the weights for each thread, and (192
+  /// channels) one for all.
+  static let winogradSizes: [ConvolutionDescription] = [
+    (20, 40, 46, 1, 29, 2), (20, 64, 64, 2, 30, 2), (9, 40, 46, 1, 23, 1), (9, 64, 64, 2, 22, 1),
+    (5, 192, 192, 1, 11, 1),
+  ].map { batch, bottom, top, groups, extent, step in
+    let extents = [extent, extent + 1]
+    return ConvolutionDescription(
+      batch: batch, bottomChannels: bottom, topChannels: top, groups: groups, bottomExtents: extents,
+      topExtents: extents.map { ($0 - 1) / step + 1 }, kernel: [3, 3], stride: [step, step], padBefore: [1, 1],
+      dilation: [1, 1], hasBias: true)
+  }
+
+  @Test(arguments: winogradSizes, [1, 2])
+  func winogradStaysNearTheFormula(_ description: ConvolutionDescription, threads: Int) throws {
+    let engine = try CPUEngine(threads: threads)
+    #expect(try engine.convolution(description).implementation == "winograd")
+    try compare(
+      engine: engine, against: ReferenceEngine(), case: OpCase(.small, .convolution(description)), tolerance: 2e-5)
+  }
+
   @Test(arguments: OpCase.small, [ConvolutionPolicy.direct, .winograd])
   func twoRunsAreEqualBitForBit(_ opCase: OpCase, _ policy: ConvolutionPolicy) throws {
     func results() throws -> [[UInt32]] {

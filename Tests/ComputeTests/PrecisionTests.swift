@@ -27,6 +27,39 @@ private let processorHasHalves = (try? CPUEngine(threads: 1, precision: .bfloat)
       engine: CPUEngine(threads: 2, precision: .bfloat), against: ReferenceEngine(), case: opCase, tolerance: 1e-2)
   }
 
+  /// Odd numbers of rows, inputs and outputs, whose last pair and vector are filled up.
+  @Test(arguments: [(33, 517, 130), (2, 4100, 131), (64, 800, 500)], [false, true])
+  func innerProductsAgree(_ size: (rows: Int, inputs: Int, outputs: Int), isTransposed: Bool) throws {
+    let description = InnerProductDescription(
+      bottomShape: [size.rows, size.inputs], rows: size.rows, inputs: size.inputs, outputs: size.outputs, hasBias: true,
+      isTransposed: isTransposed)
+    let engine = try CPUEngine(threads: 2, precision: .bfloat)
+    #expect(try engine.innerProduct(description).implementation == "product bf16")
+    try compare(
+      engine: engine, against: ReferenceEngine(), case: OpCase(.small, .innerProduct(description)), tolerance: 1e-2)
+  }
+
+  /// Blobs are rounded, what is computed from them is not: far closer than bf16 kernels come.
+  @Test func winogradOfHalvesAgrees() throws {
+    for (channels, groups) in [(40, 1), (64, 2)] {
+      let description = ConvolutionDescription(
+        batch: 9, bottomChannels: channels, topChannels: 2 * channels, groups: groups, bottomExtents: [23, 24],
+        topExtents: [23, 24],
+        kernel: [3, 3], stride: [1, 1], padBefore: [1, 1], dilation: [1, 1], hasBias: true)
+      let opCase = OpCase(.small, .convolution(description))
+      var inputs = opCase.inputs()
+      inputs.bottoms = inputs.bottoms.map { $0.map(Self.rounded) }
+      inputs.topGradient = inputs.topGradient.map(Self.rounded)
+      let engine = try CPUEngine(threads: 2, precision: .bfloat)
+      let isWinograd = try engine.convolution(description).implementation == "winograd bf16"
+      #expect(isWinograd == (groups == 1))
+      if isWinograd {
+        try compare(
+          engine: engine, against: ReferenceEngine(), case: opCase, inputs: inputs, tolerance: 0x1.1p-8)
+      }
+    }
+  }
+
   @Test func largeConvolutionsReadHalves() throws {
     guard case .convolution(let description) = Self.cases[1].operation else { return }
     let op = try CPUEngine(threads: 2, precision: .bfloat).convolution(description)

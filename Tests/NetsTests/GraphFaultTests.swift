@@ -124,6 +124,11 @@ import Testing
       "net.prototxt:2:75: error: layer 'd' (Dropout): dropout_ratio must be in 0...1; it is 1.5"
     ),
     (
+      #"layer { name: "t" type: "Tile" bottom: "data" top: "t" tile_param { axis: 1 tiles: 2147483647 } }"#,
+      "net.prototxt:2:1: error: layer 't' (Tile): top 't' would be 2x6442450941x8x8, more than the 2147483647 values that "
+        + "it may have"
+    ),
+    (
       """
       layer { name: "l" type: "Input" top: "label" input_param { shape { dim: 3 } } }
       layer { name: "x" type: "SoftmaxWithLoss" bottom: "data" bottom: "label" top: "x" }

@@ -15,6 +15,7 @@ import Testing
     var version = ""
     var isStart = false
     var scalars: [String: Float] = [:]
+    var texts: [String: String] = [:]
   }
 
   /// The records of a file, their checksums compared.
@@ -49,8 +50,16 @@ import Testing
       case 5:
         for (_, scalar) in fields(value.bytes) {
           let parts = Dictionary(fields(scalar.bytes).map { ($0.field, $0.value) }, uniquingKeysWith: { a, _ in a })
-          let bits = UInt32(truncatingIfNeeded: try #require(parts[2]).number)
-          event.scalars[String(decoding: try #require(parts[1]).bytes, as: UTF8.self)] = Float(bitPattern: bits)
+          let tag = String(decoding: try #require(parts[1]).bytes, as: UTF8.self)
+          if let metadata = parts[9] {
+            let plugin = try #require(fields(metadata.bytes).first)
+            #expect(fields(plugin.value.bytes).first?.value.bytes == Data("text".utf8))
+            let tensor = fields(try #require(parts[8]).bytes)
+            #expect(tensor.map(\.field) == [1, 2, 8] && tensor[0].value.number == 7)
+            event.texts[tag] = String(decoding: tensor[2].value.bytes, as: UTF8.self)
+            continue
+          }
+          event.scalars[tag] = Float(bitPattern: UInt32(truncatingIfNeeded: try #require(parts[2]).number))
         }
       case 7: event.isStart = true
       default: #expect(field == 1)
@@ -117,6 +126,17 @@ import Testing
       #expect(event.scalars["\(phase)/objective"] == record.loss)
       if record.phase == .train { #expect(event.scalars["run/lr"] == record.rate) }
     }
+  }
+
+  @Test func tellsOfTasksThatStop() throws {
+    let file = EventFile(folder: "\(job.path)/board", warn: { Issue.record("\($0)") })
+    try file.start(at: 0)
+    file.add(.stopping([("slant", 12.5, 10), ("digit", 3, 10)]), at: 20)
+    file.add(.taskStopped("slant", value: 12.5), at: 20)
+    let events = try events().dropFirst(2)
+    #expect(events.map(\.step) == [20, 20])
+    #expect(events.first?.scalars == ["stopping/slant": 12.5, "stopping/digit": 3])
+    #expect(events.last?.texts == ["stopped/slant": "task 'slant' stops at iteration 20, stopping value 12.5"])
   }
 
   @Test func aRunThatGoesOnSaysWhere() throws {

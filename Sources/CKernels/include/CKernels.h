@@ -139,15 +139,19 @@ void mtl_patches_backward_weights(
     long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,
     float *dbias, float *scratch);
 
-/* A 3x3 convolution of step 1 over two axes of images in blocks of 16 channels; or its backward pass, as a convolution
-   from the top's gradient to the bottom's with turned kernels. The blocks may be those of one group of several. */
+/* A 3x3 convolution of step 1 or 2 over two axes of images in blocks of 16 channels; or its backward pass from the top's
+   gradient to the bottom's with turned kernels, which with step 1 is a convolution as well. The blocks may be those of one
+   group of several. With step 2 the padding is 1. */
 typedef struct {
+  long step;
   long images, bottom_channels, top_channels, bottom[2], top[2], pad[2];
   /* Blocks of channels, and floats from an image to the next. */
   long bottom_blocks, top_blocks, bottom_stride, top_stride;
   /* Floats from a channel's kernel to the next one's in the weights. */
   long bottom_step, top_step;
   bool is_turned;
+  /* Whether bottom and top, or their gradients, are of bfloats; what is computed is float. */
+  bool is_half;
 } mtl_winograd;
 
 /* Floats of the transformed weights, or of their gradient. */
@@ -162,18 +166,18 @@ long mtl_winograd_chunks(const mtl_winograd *winograd);
 long mtl_winograd_bottom_size(const mtl_winograd *winograd, long count);
 long mtl_winograd_top_size(const mtl_winograd *winograd, long count);
 
-/* Transforms the weights. Units are blocks of 16 top channels. */
+/* Transforms the weights. Units are blocks of 16 bottom channels. */
 void mtl_winograd_weights(long from, long to, const mtl_winograd *winograd, const float *weights, float *u);
 /* Units are runs of tiles. `bias` may be null. */
 void mtl_winograd_forward(
-    long from, long to, const mtl_winograd *winograd, const float *bottom, const float *u, const float *bias,
-    float *top, float *scratch);
+    long from, long to, const mtl_winograd *winograd, const void *bottom, const float *u, const float *bias, void *top,
+    float *scratch);
 /* The gradient of the weights, in batches of up to `count` tiles: first their transforms (units are tiles of the batch that
    begins with tile `first`), then the gradient of the transformed weights over `used` tiles of a batch, which is written
    or added to (units are chunks x 36 matrices), and that of the bias; at last the gradient of the weights themselves, written
-   or added to (units are blocks of 16 top channels). */
+   or added to (units are blocks of 16 bottom channels). */
 void mtl_winograd_gather(
-    long from, long to, const mtl_winograd *winograd, long first, long count, const float *bottom, const float *dtop,
+    long from, long to, const mtl_winograd *winograd, long first, long count, const void *bottom, const void *dtop,
     float *v, float *m);
 void mtl_winograd_add(
     long from, long to, const mtl_winograd *winograd, long count, long used, bool adds, const float *v, const float *m,
@@ -259,5 +263,30 @@ void mtl_norm_slopes_halves(
 void mtl_norm_pull_halves(
     long from, long to, const mtl_norm *norm, const mtl_norm_constants *constants, const void *x, const void *dy,
     void *dx);
+
+/* ---- Inner products in bfloat ---- */
+
+/* Only where `mtl_has_bfloat`. Factors are rounded to bfloat, sums are floats. */
+
+/* Elements of a row of `steps` bfloats, pairs of that many steps, and columns, each filled up with zeros. */
+long mtl_bfloat_row(long steps);
+long mtl_bfloat_pairs(long steps);
+long mtl_bfloat_span(long columns);
+/* Rows from ... to of x (of `steps` floats), rounded, in rows of `mtl_bfloat_row`. */
+void mtl_bfloat_rows(long from, long to, long steps, const float *x, uint16_t *y);
+/* Pairs from ... to of the rows of x (steps x columns): y is pairs x `mtl_bfloat_span`. */
+void mtl_bfloat_columns(long from, long to, long steps, long columns, const float *x, uint32_t *y);
+/* Columns from ... to of the same, each a row of y: columns x pairs. */
+void mtl_bfloat_turned(long from, long to, long steps, long columns, const float *x, uint32_t *y);
+/* c[r][i] = the sum over s of a[r][s] b[i][s], or added to c, for columns i in from ... to; a by `mtl_bfloat_rows`. */
+void mtl_bfloat_inner(
+    long from, long to, long rows, long steps, const uint16_t *a, const float *b, bool adds, float *c, long c_row);
+/* c[r][i] = the sum over s of a[r][s] b[s][i], for columns i in from ... to; a by `mtl_bfloat_rows`. */
+void mtl_bfloat_outer(
+    long from, long to, long rows, long steps, const uint16_t *a, const float *b, long columns, float *c);
+/* c[r][i] = the sum over s of a[s][r] b[s][i], or added to c, for rows r in from ... to; a by `mtl_bfloat_turned`, b by
+   `mtl_bfloat_columns`. */
+void mtl_bfloat_gradient(
+    long from, long to, long steps, const uint32_t *a, const uint32_t *b, long columns, bool adds, float *c);
 
 #endif

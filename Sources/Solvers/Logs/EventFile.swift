@@ -6,7 +6,9 @@ import Foundation
 ///
 /// The file is a sequence of records: the length (8 bytes, little-endian), its masked CRC-32C (4), the bytes, their
 /// masked CRC-32C (4). Each record is an `Event` message of TensorFlow's `event.proto`: `wall_time` 1, `step` 2,
-/// `file_version` 3, `summary` 5 { `value` 1 { `tag` 1, `simple_value` 2 } }, `session_log` 7 { `status` 1 }.
+/// `file_version` 3, `summary` 5 { `value` 1 { `tag` 1, `simple_value` 2 } }, `session_log` 7 { `status` 1 }. A text is a
+/// value with a `tensor` 8 { `dtype` 1 (7, string), `tensor_shape` 2 { `dim` 2 { `size` 1 } }, `string_val` 8 } and
+/// `metadata` 9 { `plugin_data` 1 { `plugin_name` 1 } }, of the plugin 'text'.
 package final class EventFile: TrainingRecorder {
   private let folder: String
   private let warn: (String) -> Void
@@ -98,6 +100,50 @@ package final class EventFile: TrainingRecorder {
     var event = event(at: conflict.iteration)
     event.add(5, summary)
     write(event)
+  }
+
+  /// The values of the stopping rule as scalars, a task that stops as a text.
+  package func add(_ happening: TrainingEvent, at iteration: Int) {
+    var summary = ProtobufMessage()
+    switch happening {
+    case .tasks: return
+    case .stopping(let values):
+      guard !values.isEmpty else { return }
+      for (task, value, _) in values {
+        var scalar = ProtobufMessage()
+        scalar.add(1, "stopping/\(task)")
+        scalar.add(2, value)
+        summary.add(1, scalar)
+      }
+    case .taskStopped(let task, let value):
+      summary.add(
+        1,
+        text("task '\(task)' stops at iteration \(iteration), stopping value \(logText(value))", tag: "stopped/\(task)")
+      )
+    }
+    var event = event(at: iteration)
+    event.add(5, summary)
+    write(event)
+  }
+
+  private func text(_ text: String, tag: String) -> ProtobufMessage {
+    var dimension = ProtobufMessage()
+    dimension.add(1, 1)
+    var shape = ProtobufMessage()
+    shape.add(2, dimension)
+    var tensor = ProtobufMessage()
+    tensor.add(1, 7)
+    tensor.add(2, shape)
+    tensor.add(8, text)
+    var plugin = ProtobufMessage()
+    plugin.add(1, "text")
+    var metadata = ProtobufMessage()
+    metadata.add(1, plugin)
+    var value = ProtobufMessage()
+    value.add(1, tag)
+    value.add(8, tensor)
+    value.add(9, metadata)
+    return value
   }
 
   private func event(at iteration: Int) -> ProtobufMessage {

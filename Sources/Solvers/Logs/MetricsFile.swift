@@ -131,9 +131,13 @@ extension MetricsFile {
         })
     case .stopping(let values):
       guard !values.isEmpty else { return }
-      var tasks = JSONObject()
-      for (task, value) in values { tasks.add(task, value) }
+      var (tasks, thresholds) = (JSONObject(), JSONObject())
+      for (task, value, threshold) in values {
+        tasks.add(task, value)
+        thresholds.add(task, threshold)
+      }
       line.add("stopping", tasks)
+      line.add("stop_thresholds", thresholds)
     case .taskStopped(let task, let value):
       line.add("stopped", text: task)
       line.add("value", value)

@@ -94,8 +94,8 @@ package struct TaskOutputs: Sendable, Equatable {
 package enum TrainingEvent: Sendable {
   /// The tasks of the run, as it starts or goes on.
   case tasks([TaskOutputs])
-  /// The value of the stopping rule of each task that goes on, at a test.
-  case stopping([(task: String, value: Float)])
+  /// The value of the stopping rule of each task that goes on, at a test, and what it stops above; 0 for never.
+  case stopping([(task: String, value: Float, threshold: Float)])
   case taskStopped(String, value: Float)
 }
 

@@ -6,10 +6,13 @@
 /// ```
 /// k med(E) / (sum(E) - k med(E))  x  (V - min V) / (w min V)  >  threshold
 /// ```
-/// The first factor is large where the training loss no longer falls, the second where the validation loss has risen
-/// above its best. As it stands the first one jumps to infinity and below zero with the noise of single batches; here it
-/// is at most 100, what it is at a loss whose mean and median are as good as equal. V is the mean over the last tests,
-/// and the value must be above the threshold at several tests in a row, once a number of iterations is done.
+/// The first factor, the tendency, is large where the training loss no longer falls, the second where the validation loss
+/// has risen above its best. As it stands the tendency jumps to infinity and below zero with the noise of single batches:
+/// over 50 of them mean and median of a loss that stands still differ by some per cent, either way. Here a mean within
+/// 10 % of the median counts as standing still, so the tendency is at most 10, and what decides then is how far the
+/// validation loss has risen: a task that has converged, with a training loss near 0 and a validation loss a little above
+/// its best, stays below the threshold. V is the mean over the last tests, and the value must be above the threshold at
+/// several tests in a row, once a number of iterations is done.
 package struct StoppingRule: Sendable, Equatable {
   /// k: training iterations.
   package var window: Int
@@ -26,7 +29,7 @@ package struct StoppingRule: Sendable, Equatable {
   /// The test net whose losses count as validation.
   package var testNet: Int
 
-  static let highestTendency: Float = 100
+  static let highestTendency: Float = 10
 
   package init(
     window: Int, smoothing: Int, tests: Int, minIterations: Int, threshold: Float, thresholds: [String: Float],

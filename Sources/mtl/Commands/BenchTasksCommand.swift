@@ -13,7 +13,7 @@ struct BenchTasksCommand: ParsableCommand {
     abstract: "Times steps of nets whose tasks' gradients are told apart.",
     discussion: """
       A step is forward, backward and, task by task, the inner products of the gradients and their weighted sum. The cost \
-      is told in backward passes of the shared layers: 1 is a step of all tasks together.
+      is told in backward passes of the shared layers, with the reorders between them: 1 is a step of all tasks together.
       """,
     shouldDisplay: false
   )
@@ -40,8 +40,8 @@ struct BenchTasksCommand: ParsableCommand {
 
   private func row(_ source: NetSource) throws -> [String] {
     let engine = try engineOptions.makeEngine()
-    let together = try TimedSteps(source, nil, engine)
     let byTask = try TimedSteps(source, .taskByTask, engine)
+    let together = try TimedSteps(source, nil, engine, repeated: byTask.repeated)
     let represented = try TimedSteps(source, .weightedRepresentation, engine)
     for _ in 0..<NetTimer.warmUp + iterations {
       for steps in [together, byTask, represented] { try steps.run() }
@@ -66,19 +66,27 @@ struct BenchTasksCommand: ParsableCommand {
 /// A net with the times of its steps.
 private final class TimedSteps {
   let net: Net
-  private let isShared: [Bool]
+  private var isShared: [Bool] = []
   private(set) var seconds: [Double] = []
   /// Of the backward steps of shared layers.
   private(set) var sharedSeconds: [Double] = []
   private(set) var combineSeconds: [Double] = []
 
-  init(_ source: NetSource, _ order: BackwardOrder?, _ engine: any Engine) throws {
+  /// - Parameter repeated: steps that count as shared besides those of shared layers.
+  init(_ source: NetSource, _ order: BackwardOrder?, _ engine: any Engine, repeated: Set<String> = []) throws {
     var options = NetOptions(phase: .train)
     options.tasks = order.map { order in
       TaskOptions(order: order) { TaskTable($0, named: []).learned.map(\.losses) }
     }
     net = try Net(source, engine: engine, catalogue: EngineOptions.catalogue, options: options)
-    isShared = net.graph.tasksBehind(TaskTable(net).learned.map(\.losses)).map { $0.count > 1 }
+    let ofLayer = net.graph.tasksBehind(TaskTable(net).learned.map(\.losses)).map { $0.count > 1 }
+    isShared = net.backwardSteps.map { step in step.layer.map { ofLayer[$0] } ?? repeated.contains(step.key) }
+  }
+
+  /// The steps between layers that run more than once: reorders of what tasks share.
+  var repeated: Set<String> {
+    let counts = net.backwardSteps.filter { $0.layer == nil }.reduce(into: [:]) { $0[$1.key, default: 0] += 1 }
+    return Set(counts.filter { $0.value > 1 }.keys)
   }
 
   func run() throws {
@@ -88,10 +96,10 @@ private final class TimedSteps {
     try net.forward()
     var shared = 0.0
     var last = monotonicSeconds()
-    for step in net.backwardSteps {
+    for (index, step) in net.backwardSteps.enumerated() {
       try step.run()
       let now = monotonicSeconds()
-      if let layer = step.layer, isShared[layer] { shared += now - last }
+      if isShared[index] { shared += now - last }
       last = now
     }
     if let gradients = net.taskGradients {
@@ -103,4 +111,8 @@ private final class TimedSteps {
     sharedSeconds.append(shared)
     combineSeconds.append(end - last)
   }
+}
+
+extension Step {
+  fileprivate var key: String { "\(kind.rawValue) \(name)" }
 }

@@ -33,8 +33,22 @@ struct TasksCommand: ParsableCommand {
 
   func run() throws {
     let history = try TaskHistory(path, testNet: testNet)
-    let others = try (alone.isEmpty ? runsOfSameExperiment(history) : alone).map {
-      try TaskHistory($0, testNet: testNet)
+    guard history.testNets.isEmpty && testNet == 0 || history.testNets.contains(testNet) else {
+      let known = history.testNets.map(String.init).joined(separator: ", ")
+      throw Diagnostic(
+        .badArgument,
+        "'\(path)' has no tests of test net \(testNet)"
+          + (known.isEmpty ? "; it has none at all" : "; it has those of \(known)"))
+    }
+    let others = try (alone.isEmpty ? runsOfSameExperiment(history) : alone).map { path in
+      let other = try TaskHistory(path, testNet: testNet)
+      guard other.tasks.count == 1, history.tasks.contains(where: { $0.name == other.tasks[0].name }) else {
+        throw Diagnostic(
+          .badArgument,
+          "'\(path)' is no run of one of these tasks alone (its tasks: \(other.tasks.map(\.name).joined(separator: ", ")))"
+        )
+      }
+      return other
     }
     let gains = history.gains(over: others)
     let picture = TaskPicture(history: history, gains: gains)
@@ -43,34 +57,35 @@ struct TasksCommand: ParsableCommand {
     print("\(file): \(history.tasks.count) tasks")
   }
 
-  /// A run of an experiment is OUTPUT/VARIANT/seed-N/run; those of single tasks are OUTPUT/alone-TASK/seed-N/run.
+  /// A run of an experiment is OUTPUT/VARIANT/seed-N/run; those of single tasks are OUTPUT/alone-TASK/seed-N/run, or
+  /// OUTPUT/alone-TASK/WAY/seed-N/run where there are several ways to train them.
   private func runsOfSameExperiment(_ history: TaskHistory) -> [String] {
-    let parts = path.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+    let parts = path.replacing("_metrics.jsonl", with: "").split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count >= 3 else { return [] }
-    let output = parts.dropLast(3).joined(separator: "/")
-    return history.tasks.map { task in
-      ([String](output.isEmpty && parts.count == 3 ? [] : [output]) + ["alone-\(task.name)"] + parts.suffix(2)).joined(
-        separator: "/"
-      ).replacing("_metrics.jsonl", with: "")
+    let output = parts.dropLast(3).map { $0 + "/" }.joined()
+    let end = parts.suffix(2).joined(separator: "/")
+    return history.tasks.flatMap { task in
+      let folder = "\(output)alone-\(task.name)"
+      let ways = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+      return (["\(folder)/\(end)"] + ways.sorted().map { "\(folder)/\($0)/\(end)" })
     }.filter { FileManager.default.fileExists(atPath: $0 + "_metrics.jsonl") }
   }
 }
 
 extension TaskHistory {
-  /// By task: how much better the best of its metric (without one, of its loss) is than in the run that trained it
-  /// alone, as a share; nil where there is none.
+  /// By task: how much better the best of its metric (without one, of its loss) is than in the best of the runs that
+  /// trained it alone, as a share; nil where there is none.
   func gains(over others: [TaskHistory]) -> [Double?] {
     tasks.indices.map { index in
-      guard let other = others.first(where: { $0.tasks.map(\.name) == [tasks[index].name] }) else { return nil }
+      let alone = others.filter { $0.tasks.map(\.name) == [tasks[index].name] }
       let isMetric = !metrics[index].isEmpty
-      let own = (isMetric ? metrics[index] : testLosses[index]).map(\.value)
-      let alone = (isMetric ? other.metrics[0] : other.testLosses[0]).map(\.value)
-      guard let last = own.last, let lastAlone = alone.last, lastAlone != 0 else { return nil }
       // A metric is best where training takes it: up or down.
       let rises = isMetric && !(tasks[index].lowerIsBetter ?? false)
-      let (best, bestAlone) =
-        rises ? (own.max() ?? last, alone.max() ?? lastAlone) : (own.min() ?? last, alone.min() ?? lastAlone)
-      return (best - bestAlone) / abs(bestAlone) * (rises ? 1 : -1)
+      func best(_ points: [Point]) -> Double? { rises ? points.map(\.value).max() : points.map(\.value).min() }
+      let own = best(isMetric ? metrics[index] : testLosses[index])
+      let other = best(alone.flatMap { isMetric ? $0.metrics[0] : $0.testLosses[0] })
+      guard let own, let other, other != 0 else { return nil }
+      return (own - other) / abs(other) * (rises ? 1 : -1)
     }
   }
 }

@@ -9,8 +9,8 @@ import Tasks
 struct Experiment {
   /// What a run trains.
   enum Subject: Hashable {
-    /// The net of one task, by its index.
-    case alone(Int)
+    /// The net of one task, by its index, and the way that it is trained, by that of `alone`.
+    case alone(Int, way: Int)
     /// The whole net, by the index of the variant.
     case variant(Int)
   }
@@ -22,6 +22,8 @@ struct Experiment {
   let reportNet: Int
   let settings: [String]
   let variants: [String]
+  /// Ways to train the nets of single tasks; one without a name where the file gives none.
+  let alone: [String]
   let tasks: [TaskMetric]
   let runs: [ExperimentRun]
 
@@ -49,14 +51,18 @@ struct Experiment {
     }
     try Experiment.checkNames(param.variant.map(\.name), "variant", fault)
     try Experiment.checkNames(param.setting.map(\.name), "setting", fault)
+    try Experiment.checkNames(param.alone.map(\.name), "alone", fault)
     name = param.name.isEmpty ? withoutEnding(path) : param.name
-    output = param.output.isEmpty ? withoutEnding(path) : param.output
+    let output = param.output.isEmpty ? withoutEnding(path) : param.output
+    self.output = output
     seeds = param.seed
     validationNet = Int(param.validationNet)
     reportNet = Int(param.hasReportNet ? param.reportNet : param.validationNet)
     let settings = param.setting.isEmpty ? [ExperimentVariant()] : param.setting
     self.settings = settings.map(\.name)
     variants = param.variant.map(\.name)
+    let ways = param.alone.isEmpty ? [ExperimentVariant()] : param.alone
+    alone = ways.map(\.name)
     let solver = try SolverSource.read(path: solverPath)
     let base = try settings.map { try solver.changed(by: $0.solver) }
     tasks = try Experiment.tasks(
@@ -66,24 +72,30 @@ struct Experiment {
     }
     var runs: [ExperimentRun] = []
     for (index, source) in base.enumerated() {
-      // The one task has nothing to be weighted against, and stops when the run does.
-      var plain = source
-      plain.parameter.clearMultiTask()
-      let alone = try tasks.map { try ExperimentRun.nets(ofTask: $0.task, of: source, catalogue: catalogue) }
-      for seed in seeds {
-        for (number, task) in tasks.enumerated() {
-          let folder = Experiment.folder(output, settings[index].name, "alone-\(task.task)", seed)
-          runs.append(
-            try ExperimentRun(
-              setting: index, subject: .alone(number), seed: seed, folder: folder, title: "\(task.task) alone",
-              source: plain.seeded(seed, folder), nets: alone[number]))
+      var trained: [(subject: Subject, name: String, title: String, source: SolverSource, nets: ExperimentRun.Nets?)] =
+        []
+      for (number, task) in tasks.enumerated() {
+        let nets = try ExperimentRun.nets(ofTask: task.task, of: source, catalogue: catalogue)
+        for (way, change) in ways.enumerated() {
+          // The one task has nothing to be weighted against, and stops when the run does.
+          var plain = try source.changed(by: change.solver)
+          plain.parameter.clearMultiTask()
+          let (folder, note) = change.name.isEmpty ? ("", "") : ("/\(change.name)", ", \(change.name)")
+          trained.append(
+            (.alone(number, way: way), "alone-\(task.task)\(folder)", "\(task.task) alone\(note)", plain, nets))
         }
-        for (number, variant) in param.variant.enumerated() {
-          let folder = Experiment.folder(output, settings[index].name, variant.name, seed)
+      }
+      for (number, variant) in param.variant.enumerated() {
+        trained.append(
+          (.variant(number), variant.name, variant.name, try source.changed(by: variant.solver), nil))
+      }
+      for seed in seeds {
+        for one in trained {
+          let folder = Experiment.folder(output, settings[index].name, one.name, seed)
           runs.append(
             try ExperimentRun(
-              setting: index, subject: .variant(number), seed: seed, folder: folder, title: variant.name,
-              source: source.changed(by: variant.solver).seeded(seed, folder)))
+              setting: index, subject: one.subject, seed: seed, folder: folder, title: one.title,
+              source: one.source.seeded(seed, folder), nets: one.nets))
         }
       }
     }
@@ -147,14 +159,6 @@ struct Experiment {
         throw Diagnostic(.badArgument, fault.message, at: places.location("task[\(index)].metric"))
       }
     }
-  }
-}
-
-extension TaskMetric {
-  /// How much better `value` is than `other`, as a share of it.
-  func gain(of value: Double, over other: Double) -> Double {
-    let gain = (value - other) / (other == 0 ? .leastNonzeroMagnitude : abs(other))
-    return lowerIsBetter ? -gain : gain
   }
 }
 

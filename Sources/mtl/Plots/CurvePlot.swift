@@ -33,15 +33,15 @@ struct CurvePlot {
     let columns = names.count > 1 ? 2 : 1
     let rows = (names.count + columns - 1) / columns
     let titles = titles
-    // Beside the curves, for those of several runs are all over the panel.
-    let beside = runs.count > 1 ? 60 + 7 * (titles.map(\.count).max() ?? 0) : 0
+    // Beside the curves, which may be anywhere in the panel.
+    let beside = 60 + (runs.count > 1 ? 7 * (titles.map(\.count).max() ?? 0) : 0)
     let start = PlotScript.start(
       format: format, output: output, width: columns * (CurvePlot.panel.width + beside),
       height: rows * CurvePlot.panel.height)
     var lines =
       start + [
         "set multiplot layout \(rows),\(columns)", "set grid linecolor '#dddddd'",
-        "set key \(runs.count > 1 ? "outside right top" : "top right")", "set xlabel 'iteration'",
+        "set key outside right top", "set xlabel 'iteration'",
       ]
     var number = 0
     var blocks: [String] = []
@@ -61,10 +61,20 @@ struct CurvePlot {
         }
       }
       lines += stopLines(of: name)
-      lines.append("set title \(PlotScript.quoted(name))")
+      lines += ["set title \(PlotScript.quoted(name))", "set ylabel \(PlotScript.quoted(unit(of: name)))"]
       lines.append("plot " + parts.joined(separator: ", \\\n  "))
     }
     return (blocks + lines + ["unset multiplot"]).joined(separator: "\n") + "\n"
+  }
+
+  /// What the y axis of a panel is.
+  private func unit(of output: String) -> String {
+    if output == "loss" { return "objective" }
+    for run in runs {
+      guard let task = run.task(of: output) else { continue }
+      return run.tasks[task].losses.contains(output) ? "loss" : "metric"
+    }
+    return output.contains("loss") ? "loss" : "value"
   }
 
   /// Of a run; where there is but one, of the task that the output belongs to.

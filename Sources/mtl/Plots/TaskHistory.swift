@@ -39,8 +39,12 @@ struct TaskHistory {
   private(set) var cosines: Curves
   /// The means over the run of the cosines of each two tasks; nil where they were not measured.
   private(set) var cosineMatrix: [[Double?]]
+  /// The test nets that the run tells of.
+  let testNets: [Int]
   /// The values of the stopping rule.
   private(set) var stopping: Curves
+  /// By task: the value above which it stops.
+  private(set) var stopThresholds: [Double?]
   /// By task: when it stopped.
   private(set) var stops: [Double?]
 
@@ -62,11 +66,12 @@ struct TaskHistory {
     }
     name = (path.split(separator: "/").last.map(String.init) ?? path).replacing("_metrics.jsonl", with: "")
     self.tasks = tasks
+    testNets = Set(lines.compactMap(\.testNet)).sorted()
     let empty = Curves(repeating: [], count: tasks.count)
     (trainingLosses, testLosses, metrics, weights) = (empty, empty, empty, empty)
     (gradientNorms, cosines, stopping) = (empty, empty, empty)
     cosineMatrix = tasks.map { _ in tasks.map { _ in nil } }
-    stops = tasks.map { _ in nil }
+    (stops, stopThresholds) = (tasks.map { _ in nil }, tasks.map { _ in nil })
     var sums = tasks.map { _ in tasks.map { _ in (sum: 0.0, count: 0) } }
     for line in lines { add(line, testNet: testNet, &sums) }
     cosineMatrix = sums.map { row in row.map { $0.count == 0 ? nil : $0.sum / Double($0.count) } }
@@ -89,6 +94,7 @@ struct TaskHistory {
       default: break
       }
       add(line.stopping?[task.name], to: &stopping, index)
+      if let threshold = line.stopThresholds?[task.name], threshold > 0 { stopThresholds[index] = threshold }
       if line.stopped == task.name { stops[index] = iteration }
     }
     addConflict(line, &sums)
@@ -148,6 +154,7 @@ private struct Line: Decodable {
   var outputs: [TaskHistory.Task]?
   var tasks: Tasks?
   var stopping: [String: Double]?
+  var stopThresholds: [String: Double]?
   var stopped: String?
   var norms: [Double]?
   var cosines: [[Double?]]?
@@ -156,6 +163,7 @@ private struct Line: Decodable {
     case iteration, phase, losses, metrics, tasks, stopping, stopped, norms, cosines
     case outputs = "task_outputs"
     case testNet = "test_net"
+    case stopThresholds = "stop_thresholds"
   }
 
   /// The mean of a task's losses by their weights.

@@ -20,7 +20,8 @@ struct TaskPicture {
     var plot: String
   }
 
-  private static let size = (width: 560, height: 340)
+  /// Of a panel; of many tasks high enough for all their names in one column.
+  private var size: (width: Int, height: Int) { (560, max(340, 90 + 15 * history.tasks.count)) }
 
   /// - Parameter output: the file that gnuplot is to write.
   func script(format: String, output: String) -> String {
@@ -29,8 +30,8 @@ struct TaskPicture {
     let rows = (panels.count + columns - 1) / columns
     var lines = panels.flatMap(\.data)
     lines += PlotScript.start(
-      format: format, output: output, width: columns * TaskPicture.size.width,
-      height: rows * TaskPicture.size.height + 30)
+      format: format, output: output, width: columns * size.width,
+      height: rows * size.height + 30)
     lines.append(
       "set multiplot layout \(rows),\(columns) title \(PlotScript.quoted("tasks of " + history.name)) font ',14'")
     lines += ["set format y '%g'", "set grid linecolor '#dddddd'", "set key outside right top samplen 1.5 spacing 1.1"]
@@ -49,11 +50,31 @@ struct TaskPicture {
     [
       curves("training loss", "loss", history.trainingLosses, isLogarithmic: true),
       curves("validation loss", "loss", history.testLosses, isLogarithmic: true),
-      curves("validation metric", "metric", history.metrics), curves("weight of the loss", "weight", history.weights),
+      curves("validation metric", "metric", history.metrics), weightCurves,
       curves("norm of the gradient in the shared parameters", "norm", history.gradientNorms, isLogarithmic: true),
       curves("cosine of the gradient with the other tasks', mean", "cosine", history.cosines),
-      cosineMatrix, curves("stopping value (stops above the threshold)", "value", history.stopping), gainBars,
+      cosineMatrix, stoppingCurves, gainBars,
     ].compactMap { $0 }
+  }
+
+  /// nil where every weight was 1 all the time.
+  private var weightCurves: Panel? {
+    guard history.weights.contains(where: { $0.contains { $0.value != 1 } }) else { return nil }
+    return curves("weight of the loss", "weight", history.weights)
+  }
+
+  /// With a dashed line across at each threshold: grey where all tasks have it, else in the task's colour.
+  private var stoppingCurves: Panel? {
+    var panel = curves("stopping value (a task stops above the dashed line)", "value", history.stopping)
+    let known = history.stopThresholds.enumerated().compactMap { task, value in value.map { (task: task, value: $0) } }
+    let isOne = Set(known.map(\.value)).count == 1
+    for threshold in isOne ? Array(known.prefix(1)) : known {
+      let colour = isOne ? "#555555" : TaskColours.line(threshold.task)
+      panel?.settings.append(
+        "set arrow from graph 0, first \(threshold.value) to graph 1, first \(threshold.value) nohead dashtype 2 linewidth 1.5 "
+          + "linecolor '\(colour)'")
+    }
+    return panel
   }
 
   /// nil where nothing was measured.
@@ -107,7 +128,8 @@ struct TaskPicture {
       settings: [
         "unset arrow", "unset label", "unset key", "unset xlabel",
         "set palette defined (-1 '#d73027', 0 '#ffffff', 1 '#4575b4')",
-        "set cbrange [-1:1]", "set cblabel 'cosine'", "set xtics (\(tics)) rotate by 30 right", "set ytics (\(tics))",
+        "set cbrange [-1:1]", "set cblabel 'cosine'",
+        "set xtics (\(tics)) rotate by \(names.count > 10 ? 90 : 30) right", "set ytics (\(tics))",
         "set xrange [-0.5:\(names.count).0-0.5]", "set yrange [\(names.count).0-0.5:-0.5]", "unset grid",
       ], data: ["$cosines << END"] + cells + ["END"],
       plot: "plot $cosines using 1:2:3 with image"

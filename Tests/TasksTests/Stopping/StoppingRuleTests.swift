@@ -36,7 +36,7 @@ import Testing
     var state = Self.trained(losses, rule)
     _ = state.add(validationLoss: 1, weight: 1, threshold: 0, iteration: 1, rule)
     _ = state.add(validationLoss: 1.25, weight: 1, threshold: 0, iteration: 2, rule)
-    #expect(state.value == 25)
+    #expect(state.value == 2.5)
   }
 
   /// One bad test is noise.
@@ -57,7 +57,7 @@ import Testing
   @Test func smoothsTheValidationLoss() {
     let rule = Self.rule(smoothing: 2)
     var state = Self.trained([2, 2, 2, 2], rule)
-    for (loss, value) in [(2, nil), (1, 0), (1.5, 0), (2.5, 60)] as [(Float, Float?)] {
+    for (loss, value) in [(2, nil), (1, 0), (1.5, 0), (2.5, 6)] as [(Float, Float?)] {
       _ = state.add(validationLoss: loss, weight: 1, threshold: 0, iteration: 1, rule)
       #expect(state.value == value)
     }

@@ -17,7 +17,7 @@ import Testing
 
   static func all(_ tasks: Int) -> [(name: String, weighting: any LossWeighting)] {
     [
-      ("FIXED", FixedWeighting()), ("UNCERTAINTY", UncertaintyWeighting(tasks: tasks, rate: nil)),
+      ("FIXED", FixedWeighting()), ("UNCERTAINTY", UncertaintyWeighting(tasks: tasks, rate: nil, floor: 0.05)),
       ("DWA", DynamicWeightAverage(tasks: tasks, temperature: 2, period: 2)), ("RLW", RandomWeighting()),
       ("GLS", GeometricLossStrategy()), ("FAMO", FastAdaptiveWeighting(tasks: tasks, rate: 0.025, decay: 0.01)),
       ("STCH", SmoothChebyshevWeighting(tasks: tasks, smoothness: 1, period: 1)),
@@ -74,16 +74,32 @@ import Testing
   }
 
   @Test func uncertaintyRestsWhereTheWeightedLossIsOne() {
-    var weighting = UncertaintyWeighting(tasks: 3, rate: nil)
+    var weighting = UncertaintyWeighting(tasks: 3, rate: nil, floor: 0.05)
     weighting.learn([0.5, 3, 0], moment(0))
     // s - 0.1 (1 - exp(-s) L)
     expect(weighting.state["log_variance"] ?? [], [-0.05, 0.2, 0])
     for iteration in 0..<2000 { weighting.learn([0.5, 3, 0], moment(iteration)) }
     expect(weighting.weights([0.5, 3, 0], moment(0)), [2, 1.0 / 3, 1], 1e-6)
     // A loss of a thousand moves s by 1.
-    var far = UncertaintyWeighting(tasks: 1, rate: 0.5)
+    var far = UncertaintyWeighting(tasks: 1, rate: 0.5, floor: 0)
     far.learn([1000], moment(0))
     expect(far.state["log_variance"] ?? [], [1])
+  }
+
+  /// The loss of a task that is learned by heart counts as a twentieth of its first one; without a floor the weight grows
+  /// as far as a Float holds.
+  @Test func uncertaintyWeightsHaveABound() {
+    var weighting = UncertaintyWeighting(tasks: 2, rate: 1, floor: 0.05)
+    var free = UncertaintyWeighting(tasks: 2, rate: 1, floor: 0)
+    for iteration in 0..<3000 {
+      let losses = iteration == 0 ? [2, 4] : [1e-9, 4]
+      weighting.learn(losses, moment(iteration))
+      free.learn(losses, moment(iteration))
+    }
+    expect(weighting.weights([1, 1], moment(0)), [10, 0.25], 1e-6)
+    #expect(free.weights([1, 1], moment(0))[0] > 1e8)
+    for iteration in 0..<3000 { free.learn([1e-40, 4], moment(iteration)) }
+    expect([log(free.weights([1, 1], moment(0))[0])], [60], 1e-9)
   }
 
   /// Means 4 and 2 of the first period, 2 and 2 of the second: r = 0.5 and 1, T = 2.

@@ -32,7 +32,7 @@ import Testing
       {"iteration":10,"phase":"train","losses":{"loss_kind":{"value":1,"weight":0.5}},"metrics":{},"tasks":{"kind":{"weight":1.5}}}
       {"iteration":10,"phase":"conflict","tasks":["size","kind"],"norms":[3,2],"cosines":[[1,-0.5],[-0.5,1]],"milliseconds":2}
       {"iteration":12,"phase":"conflict","tasks":["size","kind"],"norms":[0,1],"cosines":[[null,null],[null,1]],"milliseconds":2}
-      {"iteration":20,"phase":"event","stopping":{"kind":1.5,"size":30}}
+      {"iteration":20,"phase":"event","stopping":{"kind":1.5,"size":30},"stop_thresholds":{"kind":20,"size":20}}
       {"iteration":20,"phase":"event","stopped":"size","value":30}
       {"iteration":20,"phase":"test","test_net":0,"losses":{"loss_kind":{"value":1.5,"weight":0.5}},"metrics":{"right":0.75}}
       {"iteration":30,"phase":"tr
@@ -63,6 +63,7 @@ import Testing
     #expect(script.components(separatedBy: "nohead dashtype 3").count - 1 == 7)
     #expect(script.contains("delta_m +50.00 %"))
     #expect(script.contains("set multiplot layout 5,2"))
+    #expect(script.components(separatedBy: "set arrow from graph 0, first 20.0 to graph 1, first 20.0").count - 1 == 1)
     let plot = CurvePlot(runs: [try RunCurves(folder + "/run")]).script(format: "svg", output: "x.svg")
     #expect(plot.contains("linecolor '#1f78b4'") && plot.contains("linecolor '#33a02c'"))
     #expect(plot.contains("set arrow from 20.0, graph 0"))

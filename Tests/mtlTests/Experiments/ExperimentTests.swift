@@ -128,6 +128,44 @@ import Testing
     #expect(try JSONDecoder().decode(ExperimentResults.self, from: results.json()) == results)
   }
 
+  /// Each task alone is trained in two ways, and what all is compared with is the better one.
+  @Test func takesTheBestWayToTrainATaskAlone() throws {
+    try write(
+      Self.experiment(in: folder + "/out")
+        + #" alone { name: "slow" solver { base_lr: 0.0002 } } alone { name: "quick" }"#, "few.prototxt")
+    let experiment = try experiment()
+    #expect(experiment.runs.count == 12)
+    #expect(experiment.runs[0].folder.hasSuffix("/out/alone-kind/slow/seed-3"))
+    #expect(experiment.runs[1].settings.parameter.baseLr == 0.02)
+    for run in experiment.runs { #expect(try self.run(run)) }
+    let results = try ExperimentResults(experiment)
+    #expect(
+      results.rows.map(\.name) == ["each task alone", "alone, slow", "alone, quick", "as it is", "slow"])
+    #expect(results.rows[0].ways == ["quick", "quick"])
+    #expect(results.rows[0].metrics == results.rows[2].metrics)
+    #expect(results.rows[2].deltaM?.mean == 0 && (results.rows[1].deltaM?.mean ?? 0) < 0)
+    #expect(results.text.contains("the best on the validation part: kind quick, size quick"))
+    // Losses are no accuracies.
+    #expect(results.rows.allSatisfy { $0.errorDeltaM == nil } && !results.text.contains("of errors"))
+  }
+
+  /// Of an accuracy 1 % more, of its error rate a quarter less.
+  @Test func errorRatesHaveADeltaOfTheirOwn() throws {
+    try write(
+      Self.experiment(in: folder + "/out").replacing(
+        #"task { name: "kind" metric: "loss_kind" }"#, with: ""), "few.prototxt")
+    let experiment = try experiment()
+    let (kind, size) = (experiment.tasks[0], experiment.tasks[1])
+    #expect(kind.isAccuracy && !size.isAccuracy)
+    #expect(abs((kind.errorGain(of: 0.97, over: 0.96) ?? 0) - 0.25) < 1e-12)
+    #expect(abs(kind.gain(of: 0.97, over: 0.96) - 0.01 / 0.96) < 1e-12)
+    #expect(kind.errorGain(of: 1, over: 1) == 0 && kind.errorGain(of: 0.9, over: 1) == nil)
+    #expect(size.errorGain(of: 3, over: 4) == 0.25)
+    for run in experiment.runs { #expect(try self.run(run)) }
+    let results = try ExperimentResults(experiment)
+    #expect(results.markdown.contains("| delta_m | of errors | on validation |"))
+  }
+
   @Test func aFolderOfOtherSettingsIsNotTouched() throws {
     #expect(try run(experiment().runs[0]))
     try write(Self.solver + " weight_decay: 0.1", "solver.prototxt")
