@@ -18513,12 +18513,32 @@ package nonisolated struct NninterpParameter: Sendable {
   /// Clears the value of `width`. Subsequent reads from it will return its default value.
   package mutating func clearWidth() {self._width = nil}
 
+  package var zoomFactor: UInt32 {
+    get {_zoomFactor ?? 0}
+    set {_zoomFactor = newValue}
+  }
+  /// Returns true if `zoomFactor` has been explicitly set.
+  package var hasZoomFactor: Bool {self._zoomFactor != nil}
+  /// Clears the value of `zoomFactor`. Subsequent reads from it will return its default value.
+  package mutating func clearZoomFactor() {self._zoomFactor = nil}
+
+  package var shrinkFactor: UInt32 {
+    get {_shrinkFactor ?? 0}
+    set {_shrinkFactor = newValue}
+  }
+  /// Returns true if `shrinkFactor` has been explicitly set.
+  package var hasShrinkFactor: Bool {self._shrinkFactor != nil}
+  /// Clears the value of `shrinkFactor`. Subsequent reads from it will return its default value.
+  package mutating func clearShrinkFactor() {self._shrinkFactor = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _height: UInt32? = nil
   fileprivate var _width: UInt32? = nil
+  fileprivate var _zoomFactor: UInt32? = nil
+  fileprivate var _shrinkFactor: UInt32? = nil
 }
 
 /// Layers of type RankHardLoss.
@@ -37952,7 +37972,7 @@ nonisolated extension MultiStageMeanfieldParameter.Mode: SwiftProtobuf._ProtoNam
 
 nonisolated extension NninterpParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NninterpParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}height\0\u{1}width\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}height\0\u{1}width\0\u{4}^b\u{2}zoom_factor\0\u{3}shrink_factor\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -37962,6 +37982,8 @@ nonisolated extension NninterpParameter: SwiftProtobuf.Message, SwiftProtobuf._M
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularUInt32Field(value: &self._height) }()
       case 2: try { try decoder.decodeSingularUInt32Field(value: &self._width) }()
+      case 10400: try { try decoder.decodeSingularUInt32Field(value: &self._zoomFactor) }()
+      case 10401: try { try decoder.decodeSingularUInt32Field(value: &self._shrinkFactor) }()
       default: break
       }
     }
@@ -37978,12 +38000,20 @@ nonisolated extension NninterpParameter: SwiftProtobuf.Message, SwiftProtobuf._M
     try { if let v = self._width {
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 2)
     } }()
+    try { if let v = self._zoomFactor {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10400)
+    } }()
+    try { if let v = self._shrinkFactor {
+      try visitor.visitSingularUInt32Field(value: v, fieldNumber: 10401)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: NninterpParameter, rhs: NninterpParameter) -> Bool {
     if lhs._height != rhs._height {return false}
     if lhs._width != rhs._width {return false}
+    if lhs._zoomFactor != rhs._zoomFactor {return false}
+    if lhs._shrinkFactor != rhs._shrinkFactor {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

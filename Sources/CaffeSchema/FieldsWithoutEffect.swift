@@ -34,11 +34,13 @@ package let fieldsWithoutEffect: [String: Set<String>] = [
   "ReLU6Parameter": ["engine"],
   "RecurrentParameter": ["engine", "debug_info", "dropout_seed"],
   "SPPParameter": ["engine"],
+  "RegionLossParameter": ["side", "softmax", "jitter", "absolute", "random"],
   "SegAccuracyParameter": ["metric"],
   "SigmoidParameter": ["engine"],
   "SoftmaxParameter": ["engine"],
   "TanHParameter": ["engine"],
   "TransformationParameter": ["use_gpu_transform"],
   "WindowDataParameter": ["cache_images", "shuffle"],
+  "Yolov3Parameter": ["side", "noobject_scale", "iou_normalizer", "max_delta", "accumulate"],
   "YoloDetectionOutputParameter": ["side", "label_map_file"],
 ]

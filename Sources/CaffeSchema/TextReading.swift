@@ -72,11 +72,14 @@ package struct LeftOutText: Sendable {
     for text in foreign {
       if let (layer, type) = text.layerType {
         layerTypes[layer] = type
-        continue
+        if text.fault.code == .unknownValue { continue }
       }
       var warning = text.fault
       warning.severity = .warning
-      warning.message += "; it is left out here, and refused when the net is to run"
+      warning.message +=
+        text.layerType == nil
+        ? "; it is left out here, and refused when the net is to run"
+        : "; it is read as that type here, and refused when the net is to run"
       warnings.append(warning)
     }
   }

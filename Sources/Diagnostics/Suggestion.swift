@@ -3,33 +3,58 @@
 /// Near is an edit distance (insertions, deletions, substitutions and swaps of neighbours, after Damerau) of at most a
 /// third of the name's length, letter case ignored at half the price of an edit.
 package func nearestName(to misspelt: String, among known: some Sequence<String>) -> String? {
-  let limit = 2 * max(1, misspelt.count / 3)
+  let written = Letters(misspelt)
+  let limit = 2 * max(1, written.count / 3)
   var best: (name: String, distance: Int)?
   for name in known {
-    let distance = editDistance(Array(misspelt), Array(name))
-    if distance <= limit, distance < best?.distance ?? .max { best = (name, distance) }
+    guard let distance = written.distance(to: Letters(name), atMost: limit) else { continue }
+    if distance < best?.distance ?? .max { best = (name, distance) }
   }
   return best?.name
 }
 
 /// Whether a name is a known one but for one edit, or for the case of its letters.
 package func isSlip(_ name: String, among known: some Sequence<String>) -> Bool {
-  known.contains { editDistance(Array(name), Array($0)) <= 2 || name.lowercased() == $0.lowercased() }
+  let written = Letters(name)
+  return known.contains { known in
+    let letters = Letters(known)
+    return written.lowercase == letters.lowercase || written.distance(to: letters, atMost: 2) != nil
+  }
 }
 
-/// Twice the number of edits; a change of letter case counts half an edit.
-private func editDistance(_ a: [Character], _ b: [Character]) -> Int {
-  var older: [Int] = []
-  var previous = Array(stride(from: 0, through: 2 * b.count, by: 2))
-  for i in a.indices {
-    var current = [previous[0] + 2]
-    for j in b.indices {
-      let substitution = a[i] == b[j] ? 0 : a[i].lowercased() == b[j].lowercased() ? 1 : 2
-      var cost = min(previous[j] + substitution, previous[j + 1] + 2, current[j] + 2)
-      if i > 0, j > 0, a[i] == b[j - 1], a[i - 1] == b[j] { cost = min(cost, older[j - 1] + 2) }
-      current.append(cost)
+/// A name's letters as written and without their case. Names are looked up again and again while shapes are guessed.
+private struct Letters {
+  let written: [Unicode.Scalar]
+  let lowercase: [Unicode.Scalar]
+  var count: Int { written.count }
+
+  init(_ name: String) {
+    written = Array(name.unicodeScalars)
+    lowercase = written.map { scalar in
+      guard scalar.isASCII else { return scalar.properties.lowercaseMapping.unicodeScalars.first ?? scalar }
+      return ("A"..."Z").contains(scalar) ? Unicode.Scalar(UInt8(scalar.value) + 32) : scalar
     }
-    (older, previous) = (previous, current)
   }
-  return previous[b.count]
+
+  /// Twice the number of edits, a change of letter case counting half an edit; nil when it is more than `limit`.
+  func distance(to other: Letters, atMost limit: Int) -> Int? {
+    guard 2 * abs(count - other.count) <= limit else { return nil }
+    var older: [Int] = []
+    var previous = Array(stride(from: 0, through: 2 * other.count, by: 2))
+    for i in written.indices {
+      var current = [previous[0] + 2]
+      current.reserveCapacity(other.count + 1)
+      for j in other.written.indices {
+        let substitution =
+          written[i] == other.written[j] ? 0 : lowercase[i] == other.lowercase[j] ? 1 : 2
+        var cost = min(previous[j] + substitution, previous[j + 1] + 2, current[j] + 2)
+        if i > 0, j > 0, written[i] == other.written[j - 1], written[i - 1] == other.written[j] {
+          cost = min(cost, older[j - 1] + 2)
+        }
+        current.append(cost)
+      }
+      (older, previous) = (previous, current)
+    }
+    return previous[other.count] <= limit ? previous[other.count] : nil
+  }
 }

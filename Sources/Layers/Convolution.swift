@@ -92,7 +92,9 @@ struct ConvolutionFields: Sendable {
     groups = Int(param.group)
     hasBias = param.biasTerm
     guard fields.parameter.top.count == fields.parameter.bottom.count else {
+      let isFork = fields.parameter.bottom.count == 2 && fields.parameter.top.count == 1
       throw fields.fault(
+        isFork ? .unsupported : .badParameter,
         "needs as many tops as bottoms: \(fields.parameter.bottom.count) bottoms, \(fields.parameter.top.count) tops",
         at: "top[0]")
     }

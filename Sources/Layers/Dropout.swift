@@ -10,6 +10,8 @@ import Tensors
 /// Of forks: with `sample_weights_test` it drops in TEST too; with `scale_train: false` the kept values stay as they are
 /// in TRAIN, and in TEST all are multiplied by 1 - ratio.
 ///
+/// With a ratio of 1 all values are dropped, and the top is 0 in TRAIN (in Caffe 0 times infinity).
+///
 /// The draws depend on seed, layer and pass alone, so threads and resume do not change them.
 package struct Dropout: Layer {
   package static let type = "Dropout"
@@ -26,9 +28,8 @@ package struct Dropout: Layer {
     ratio = param.dropoutRatio
     drops = fields.phase == .train || param.sampleWeightsTest
     scalesTraining = param.scaleTrain
-    guard ratio >= 0, ratio < 1 else {
-      throw fields.fault(
-        "dropout_ratio must be at least 0 and below 1; it is \(ratio)", at: "dropout_param.dropout_ratio")
+    guard ratio >= 0, ratio <= 1 else {
+      throw fields.fault("dropout_ratio must be in 0...1; it is \(ratio)", at: "dropout_param.dropout_ratio")
     }
   }
 
@@ -47,7 +48,7 @@ package struct Dropout: Layer {
     binding.allowInPlace(bottom, top)
     guard drops else { return FactorRun(binding.engine, bottom, top, 1 - ratio) }
     return Run(
-      binding.engine, bottom, top, ratio, scale: scalesTraining ? 1 / (1 - ratio) : 1, binding.draws,
+      binding.engine, bottom, top, ratio, scale: scalesTraining && ratio < 1 ? 1 / (1 - ratio) : 1, binding.draws,
       mask: binding.workspace(bottom.count))
   }
 
@@ -130,6 +131,9 @@ package struct Dropout: Layer {
       "scaled in testing", inputs: [.normal([4, 9])],
       #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" dropout_param { scale_train: false } }"#,
       phase: .test),
+    LayerExample(
+      "nothing is left", inputs: [.normal([4, 9])],
+      #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" dropout_param { dropout_ratio: 1 } }"#),
     LayerExample(
       "in testing", inputs: [.normal([4, 9])],
       #"layer { name: "drop" type: "Dropout" bottom: "in0" top: "drop" }"#, phase: .test),

@@ -35,11 +35,12 @@ package struct Interp: Layer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    let bottom = bottoms[0]
+    let bottom = Interp.planes(bottoms[0])
     let cut = Int(param.padBeg) + Int(param.padEnd)
     guard bottom.rank == 4, bottom[2] + cut > 0, bottom[3] + cut > 0 else {
       throw fields.fault(
-        .badShape, "needs a bottom of 4 axes (N x C x H x W) of which something is left, but it is \(bottom)")
+        .badShape,
+        "needs a bottom of 4 axes (N x C x H x W), or fewer, of which something is left, but it is \(bottoms[0])")
     }
     let top = try (2...3).map { axis in
       var extent = bottom[axis] + cut
@@ -55,6 +56,11 @@ package struct Interp: Layer {
     return LayerShapes(tops: [[bottom[0], bottom[1], top[0], top[1]]])
   }
 
+  /// With axes of 1 behind those that are missing, as the DeepLab layer reads labels N.
+  private static func planes(_ shape: Shape) -> Shape {
+    Shape(shape.dims + [Int](repeating: 1, count: max(0, 4 - shape.rank)))
+  }
+
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
@@ -68,6 +74,7 @@ package struct Interp: Layer {
     private let engine: any Engine
     private let bottom: Blob
     private let top: Blob
+    private let planes: Shape
     private let start: Int
     private let height: Int
     private let width: Int
@@ -77,8 +84,9 @@ package struct Interp: Layer {
       self.bottom = bottom
       self.top = top
       self.start = start
-      height = bottom.shape[2] + cut
-      width = bottom.shape[3] + cut
+      planes = Interp.planes(bottom.shape)
+      height = planes[2] + cut
+      width = planes[3] + cut
     }
 
     func forward() {
@@ -109,11 +117,11 @@ package struct Interp: Layer {
       _ body: (_ index: Int, _ at: Int, _ right: Int, _ below: Int, _ dx: Float, _ dy: Float) -> Void
     ) {
       let (topHeight, topWidth) = (top.shape[2], top.shape[3])
-      let (planeHeight, planeWidth) = (bottom.shape[2], bottom.shape[3])
+      let (planeHeight, planeWidth) = (planes[2], planes[3])
       let stepY = topHeight > 1 ? Float(height - 1) / Float(topHeight - 1) : 0
       let stepX = topWidth > 1 ? Float(width - 1) / Float(topWidth - 1) : 0
       let grain = max(1, 4096 / (topHeight * topWidth))
-      engine.parallel(bottom.shape.count(..<2), grain: grain) { [start, height, width] from, to in
+      engine.parallel(planes.count(..<2), grain: grain) { [start, height, width] from, to in
         for plane in from..<to {
           for y in 0..<topHeight {
             let exactY = stepY * Float(y)
@@ -138,6 +146,9 @@ package struct Interp: Layer {
     example("shrink, cut", "shrink_factor: 2 pad_beg: -1"),
     example("shrink and zoom", "shrink_factor: 2 zoom_factor: 3"),
     example("to one row", "height: 1 width: 4"),
+    LayerExample(
+      "one value a record", inputs: [.normal([3])],
+      #"layer { name: "i" type: "Interp" bottom: "in0" top: "i" interp_param { height: 2 width: 3 } }"#),
   ]
 
   private static func example(_ name: String, _ param: String) -> LayerExample {

@@ -11,7 +11,8 @@ import Tensors
 /// whole number): a square of side s, one of side sqrt(s `max_size`) where that is given, and for each `aspect_ratio` r
 /// (with `flip` also 1/r) one of s sqrt(r) x s / sqrt(r). Centres are (i + `offset`) `step`; without `step` (or `step_h`,
 /// `step_w`), image over feature map. `img_size` (or `img_h`, `img_w`) stands in for the image's extents; `clip` cuts the
-/// boxes at its border; `variance` is one value (0.1 at first) or four.
+/// boxes at its border; `variance` is one value (0.1 at first) or four. With `denser_prior_boxes` each box is followed by one
+/// whose centre is at the lower border of the position, (i + 1) `step` (TextBoxes++: Liao, Shi, Bai, TIP 2018).
 package struct PriorBox: Layer {
   package static let type = "PriorBox"
   package static let parameterFields: [String]? = ["prior_box_param"]
@@ -26,7 +27,7 @@ package struct PriorBox: Layer {
     self.fields = fields
     param = fields.parameter.priorBoxParam
     for (isGiven, name) in [
-      (param.denserPriorBoxes, "denser_prior_boxes"), (param.faceboxes, "faceboxes"), (param.tf, "tf"),
+      (param.faceboxes, "faceboxes"), (param.tf, "tf"),
       (param.yxOrder, "yx_order"), (param.keras, "keras"), (!param.height.isEmpty, "height"),
       (!param.width.isEmpty, "width"), (!param.boxHeight.isEmpty, "box_height"), (!param.boxWidth.isEmpty, "box_width"),
     ] {
@@ -68,7 +69,9 @@ package struct PriorBox: Layer {
 
   package func takesGradient(bottom index: Int) -> Bool { false }
 
-  private var boxes: Int { ratios.count * param.minSize.count + param.maxSize.count }
+  private var boxes: Int {
+    (ratios.count * param.minSize.count + param.maxSize.count) * (param.denserPriorBoxes ? 2 : 1)
+  }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     if let other = bottoms.first(where: { $0.rank != 4 }) {
@@ -96,12 +99,15 @@ package struct PriorBox: Layer {
     var values: [Float] = []
     for y in 0..<height {
       for x in 0..<width {
-        let (centreX, centreY) = ((Float(x) + param.offset) * stepX, (Float(y) + param.offset) * stepY)
+        let centreX = (Float(x) + param.offset) * stepX
+        let centresY = [(Float(y) + param.offset) * stepY] + (param.denserPriorBoxes ? [Float(y + 1) * stepY] : [])
         for size in sizes {
-          values += [
-            (centreX - size.width / 2) / Float(imageWidth), (centreY - size.height / 2) / Float(imageHeight),
-            (centreX + size.width / 2) / Float(imageWidth), (centreY + size.height / 2) / Float(imageHeight),
-          ]
+          for centreY in centresY {
+            values += [
+              (centreX - size.width / 2) / Float(imageWidth), (centreY - size.height / 2) / Float(imageHeight),
+              (centreX + size.width / 2) / Float(imageWidth), (centreY + size.height / 2) / Float(imageHeight),
+            ]
+          }
         }
       }
     }
@@ -134,7 +140,13 @@ package struct PriorBox: Layer {
       """
       layer { name: "p" type: "PriorBox" bottom: "in0" bottom: "in1" top: "p"
         prior_box_param { min_size: 8 max_size: 14 aspect_ratio: 2 aspect_ratio: 3 } }
-      """, checksGradient: false)
+      """, checksGradient: false),
+    LayerExample(
+      "twice as dense", inputs: [.normal([1, 4, 2, 3]), .normal([1, 3, 20, 30])],
+      """
+      layer { name: "p" type: "PriorBox" bottom: "in0" bottom: "in1" top: "p"
+        prior_box_param { min_size: 8 aspect_ratio: 2 denser_prior_boxes: true } }
+      """, checksGradient: false),
   ]
 }
 

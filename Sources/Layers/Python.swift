@@ -64,7 +64,7 @@ package struct Python: RefusedLayer, AbsentSourceLayer {
     if case .shapes(let shapes) = layer { return shapes.outlines() }
     guard case .unknown = layer else { return nil }
     return fields.parameter.top.indices.map { top in
-      bottoms.first.map { .exactly(top < bottoms.count ? bottoms[top] : $0) } ?? .unknown
+      bottoms.first.map { .unknown.usually((top < bottoms.count ? bottoms[top] : $0).dims) } ?? .unknown
     }
   }
 

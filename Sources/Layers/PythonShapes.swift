@@ -62,19 +62,23 @@ struct PythonShapes: Sendable {
       }
       let boxes: Shape = [scores[0], 2 * scores[1], scores[2], scores[3]]
       return names.indices.map { $0 == 0 ? [scores[0], 1, scores[1] / 2 * scores[2], scores[3]] : boxes }
-    case .proposalTargets, .regionData:
+    case .proposalTargets, .regionData, .segmentationData:
       throw fields.fault(.unsupported, "the shapes of its tops are no more than guesses", at: "python_param")
     case .regionSelection:
       // The best region of each class but the background.
       return names.map { _ in [max(1, (arguments.count("num_class") ?? 2) - 1), 5] }
-    case .segmentationData:
-      let side = PythonShapes.segmentationSide
-      return names.map { [1, ["data", "color", "hha"].contains($0) ? 3 : 1, side, side] }
     }
   }
 
   /// Of data, whose sizes a configuration decides, and whose tops may have other names than the class's authors gave them.
   func outlines() -> [TopOutline]? {
+    if rule == .segmentationData {
+      let side = PythonShapes.segmentationSide
+      return fields.parameter.top.map { name in
+        let channels = ["data", "color", "hha"].contains(name) ? 3 : 1
+        return .images(batch: 1, channels: channels).usually([1, channels, side, side])
+      }
+    }
     guard rule == .regionData || rule == .proposalTargets else { return nil }
     return fields.parameter.top.map { name in
       guard let shape = try? regionBlob(name) else { return .unknown }

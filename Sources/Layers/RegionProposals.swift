@@ -9,7 +9,7 @@ import Tensors
 /// too small left out, and of those that overlap by more than 0.7 the best kept.
 ///
 /// Bottoms: scores 1 x 2A x H x W (background, then object), box predictions 1 x 4A x H x W, and the image's height, width
-/// and scale 1 x 3. Tops: regions R x 5 (0, x1, y1, x2, y2 in pixels), best first; optionally their scores R x 1. R is at
+/// and scale 1 x 3 (what stands behind is not read). Tops: regions R x 5 (0, x1, y1, x2, y2 in pixels), best first; optionally their scores R x 1. R is at
 /// most 300 (2000 in TRAIN), of the 6000 (12000) of highest score, as that project ships it. `param_str` gives
 /// `feat_stride`, the pixels between positions (16), and `scales` (8, 16, 32), each for `ratios` 1/2, 1 and 2. Nothing takes
 /// a gradient.
@@ -54,7 +54,7 @@ struct RegionProposals: Sendable {
 
   func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     guard bottoms[0].rank == 4, bottoms[0][0] == 1, bottoms[0][1] == 2 * anchors.count, bottoms[1].rank == 4,
-      bottoms[1].dims == [1, 4 * anchors.count] + bottoms[0].dims[2...], bottoms[2].count == 3
+      bottoms[1].dims == [1, 4 * anchors.count] + bottoms[0].dims[2...], bottoms[2].count >= 3
     else {
       throw fields.fault(
         .badShape,

@@ -106,6 +106,11 @@ struct WindowFields: Sendable {
     where values.contains(0) {
       throw fields.fault("\(name) must be at least 1", at: "convolution_param.\(name)[0]")
     }
+    for (name, values) in [
+      ("kernel_size", window.kernel), ("stride", window.stride), ("dilation", window.dilation), ("pad", window.pad),
+    ] where values.contains(where: { $0 > Int(Int32.max) }) {
+      throw fields.fault("\(name) is too large", at: "convolution_param.\(name)[0]")
+    }
     return window
   }
 

@@ -103,7 +103,8 @@ package struct Graph {
   private mutating func add(
     _ fields: LayerFields, at index: Int, of layers: [LayerParameter], _ catalogue: LayerCatalogue
   ) throws {
-    let definition = try catalogue.define(fields, hasGivenTops: options.givenTops[index] != nil)
+    let hasGivenTops = options.givenTops[index] != nil
+    var definition = try catalogue.define(fields, hasGivenTops: hasGivenTops)
     let bottoms = try fields.parameter.bottom.indices.map { try resolve(bottom: $0, of: fields, at: index, layers) }
     let shapes: LayerShapes
     do {
@@ -120,9 +121,15 @@ package struct Graph {
       if placed.code == .badShape, placed.notes.isEmpty { placed.notes = made }
       throw placed
     }
+    try checkSizes(shapes, fields)
     try checkLossWeights(fields, definition, tops: shapes.tops.count)
     layerWarnings += shapes.warnings.map { $0.within(layer: fields.identity, at: fields.location()) }
-    let rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
+    var rows = [VaryingRows?](repeating: nil, count: shapes.tops.count)
+    do {
+      rows = try varyingRows(of: fields, definition, bottoms, shapes, at: index)
+    } catch let fault as Diagnostic where fault.code == .unsupported && hasGivenTops {
+      definition = UnknownLayer(fields, fault, role: definition.role)
+    }
     for (position, bottom) in bottoms.enumerated() { values[bottom].consumers.append((index, position)) }
     var node = Node(
       definition: definition, fields: fields, bottoms: bottoms, tops: [], parameters: shapes.parameters,
@@ -207,6 +214,19 @@ package struct Graph {
     values.append(value)
     current[name] = values.count - 1
     return values.count - 1
+  }
+
+  /// Sizes beyond what a blob may have are mostly a mistake in a field, and no memory would hold them.
+  private func checkSizes(_ shapes: LayerShapes, _ fields: LayerFields) throws {
+    let tops = zip(shapes.tops, fields.parameter.top).map { (shape: $0, name: "top '\($1)'", most: Shape.mostValues) }
+    // Behind guessed shapes, parameters may come out a little too large in a net that is sound.
+    let parameters = shapes.parameters.map {
+      (shape: $0.shape, name: "its parameter '\($0.name)'", most: 2 * Shape.mostValues)
+    }
+    for blob in tops + parameters where blob.shape.count > blob.most {
+      throw fields.fault(
+        .badShape, "\(blob.name) would be \(blob.shape), more than the \(blob.most) values that it may have")
+    }
   }
 
   private func checkLossWeights(_ fields: LayerFields, _ definition: any Layer, tops: Int) throws {

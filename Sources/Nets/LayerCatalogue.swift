@@ -17,7 +17,7 @@ package struct LayerCatalogue: Sendable {
 
   /// Whether a type is unknown and no likely slip of the pen for a known one: a fork's.
   package func isForeign(_ type: String) -> Bool {
-    !type.isEmpty && !knows(type) && !isSlip(type, among: types.keys) && !isSlip(type, among: shapeOnly.keys)
+    !type.isEmpty && !knows(type) && !isSlip(type, among: types.keys)
   }
 
   package var allShapeOnly: [ShapeOnlyType] { shapeOnly.values.sorted { $0.type < $1.type } }
@@ -74,11 +74,21 @@ package struct LayerCatalogue: Sendable {
       ? "\(allowed.lowerBound)"
       : allowed.upperBound == .max
         ? "at least \(allowed.lowerBound)" : "\(allowed.lowerBound) to \(allowed.upperBound)"
+    let isFork =
+      !LayerCatalogue.typesOfCaffe.contains(fields.parameter.type)
+      || (kind == "bottom" && count <= LayerCatalogue.bottomsInForks[fields.parameter.type] ?? 0)
     throw fields.fault(
-      LayerCatalogue.typesOfCaffe.contains(fields.parameter.type) ? .badParameter : .unsupported,
+      isFork ? .unsupported : .badParameter,
       "takes \(wanted) \(kind)\(wanted == "1" ? "" : "s"), but \(count) \(count == 1 ? "is" : "are") given",
       at: count > 0 ? "\(kind)[0]" : "")
   }
+
+  /// Bottoms that public forks give to types of Caffe beyond its own: weights of positions to losses and Accuracy, weights
+  /// from another layer to InnerProduct.
+  private static let bottomsInForks = [
+    "Accuracy": 3, "EuclideanLoss": 3, "InnerProduct": 2, "SigmoidCrossEntropyLoss": 3,
+    "SoftmaxWithLoss": 3,
+  ]
 
   /// Of which bottoms and tops are the same everywhere; other types differ from fork to fork.
   private static let typesOfCaffe: Set<String> = [

@@ -25,16 +25,26 @@ package struct ShapeAssumptions {
   /// Why it could not be built further.
   package let fault: (any Error)?
   package let assumptions: [Assumption]
+  /// Blobs that layers read and none makes, of a net that is an excerpt of another; they are taken as its inputs.
+  package let excerptInputs: [String]
 
   /// - Parameters:
   ///   - layers: of one phase, with their places.
   ///   - given: shapes by the name of a top, to be taken instead of assumed ones; also of layers without bottoms that
   ///     have shapes of their own, such as Input, and of layers of unknown type.
+  ///   - declaredInputs: names that the file gives as inputs, without shapes.
   /// - Throws: `badArgument` when `given` names a top that is nobody's, or one that follows from other blobs.
   package init(
     layers: [(parameter: LayerParameter, places: FieldPlaces)], phase: Phase, paths: PathSearch,
-    catalogue: LayerCatalogue, given: [String: Shape] = [:]
+    catalogue: LayerCatalogue, given: [String: Shape] = [:], declaredInputs: [String] = []
   ) throws {
+    excerptInputs = ShapeAssumptions.inputs(missingIn: layers.map(\.parameter), declared: declaredInputs)
+    var layers = layers
+    if !excerptInputs.isEmpty {
+      var input = LayerParameter()
+      (input.name, input.type, input.top) = ("input", "Input", excerptInputs)
+      layers.insert((input, FieldPlaces(file: layers.first?.places.location("")?.file)), at: 0)
+    }
     var search = ShapeSearch(layers: layers, phase: phase, paths: paths, catalogue: catalogue, given: given)
     let attempt = try search.run()
     graph = attempt.graph
@@ -46,6 +56,22 @@ package struct ShapeAssumptions {
         isKnown: search.outlines[index]?.allSatisfy { $0.shape != nil } ?? false,
         isForeign: search.foreign.contains(index))
     }
+  }
+}
+
+extension ShapeAssumptions {
+  /// The bottoms that no layer makes, of a net that nothing feeds; otherwise those that are declared. None if one is a
+  /// likely slip of the pen for a blob that there is.
+  private static func inputs(missingIn layers: [LayerParameter], declared: [String]) -> [String] {
+    let made = Set(layers.flatMap(\.top))
+    let isExcerpt = !layers.contains { $0.bottom.isEmpty }
+    var missing: [String] = []
+    for name in layers.flatMap(\.bottom) where !made.contains(name) && !missing.contains(name) {
+      if isExcerpt || declared.contains(name) { missing.append(name) }
+    }
+    // What is no more than its inputs is no excerpt.
+    let isNet = layers.count > missing.count
+    return !isNet || missing.contains { isSlip($0, among: made) } ? [] : missing
   }
 }
 
@@ -74,8 +100,8 @@ struct ShapeSearch {
   private var sidesteps = 0
   private var tried: Set<[Int: [Shape]]> = []
 
-  /// How many layers are added at most, over all graphs that are tried; fewer where more is open than data.
-  private var mostLayers: Int { foreign.isEmpty ? 20_000 : 2000 }
+  /// How many layers are added at most, over all graphs that are tried.
+  private static let mostLayers = 20_000
   private static let mostSidesteps = 3
 
   init(
@@ -107,7 +133,7 @@ struct ShapeSearch {
       let (graph, fault) = Graph.partial(
         layers: layers, phase: phase, paths: paths, catalogue: catalogue, options: options)
       builtLayers += graph.nodes.count + 1
-      if let fault, options.givenTops[fault.layer] == nil, let first = firstGuess(fault.layer, graph) {
+      if let fault, options.givenTops[fault.layer] == nil, let first = firstGuess(fault, graph) {
         options.givenTops[fault.layer] = first
       } else {
         return Attempt(shapes: options.givenTops, graph: graph, fault: fault)
@@ -122,7 +148,7 @@ struct ShapeSearch {
     var best: Attempt?
     var beside: Attempt?
     for shapes in revisions(of: attempt, at: fault.layer) where tried.insert(shapes).inserted {
-      guard builtLayers < mostLayers else { break }
+      guard builtLayers < ShapeSearch.mostLayers else { break }
       let next = build(shapes)
       guard let nextFault = next.fault else { return next }
       if next.reach > best?.reach ?? attempt.reach { best = next }
@@ -170,7 +196,8 @@ struct ShapeSearch {
 
   // MARK: First guesses
 
-  private mutating func firstGuess(_ index: Int, _ graph: Graph) -> [Shape]? {
+  private mutating func firstGuess(_ fault: Graph.Fault, _ graph: Graph) -> [Shape]? {
+    let index = fault.layer
     let fields = fields(index)
     if catalogue.isForeign(fields.parameter.type) { return foreignGuess(fields, index, graph) }
     let definition: any Layer
@@ -179,8 +206,16 @@ struct ShapeSearch {
     } catch let fault as Diagnostic where fault.code == .unsupported {
       return foreignGuess(fields, index, graph)
     } catch { return nil }
-    guard let layer = definition as? any AbsentSourceLayer else { return nil }
     let bottoms = fields.parameter.bottom.compactMap { name in graph.values.last { $0.name == name }?.shape }
+    guard let layer = definition as? any AbsentSourceLayer else {
+      // Its shapes are known, and only running it is refused.
+      guard (fault.error as? Diagnostic)?.code == .unsupported, let tops = try? definition.shapes(of: bottoms).tops,
+        tops.count == fields.parameter.top.count
+      else { return nil }
+      foreign.insert(index)
+      self.outlines[index] = tops.map(TopOutline.exactly)
+      return tops
+    }
     guard bottoms.count == fields.parameter.bottom.count,
       let outlines = layer.outlinesWithoutSource(bottoms: bottoms)
     else { return nil }
@@ -199,18 +234,62 @@ struct ShapeSearch {
       outlines[index] = tops.map { _ in .exactly(.scalar) }
       return tops.map { given[$0] ?? .scalar }
     }
-    if let likeness = likeness(of: fields.parameter) {
-      var parameter = fields.parameter
-      parameter.type = likeness
-      let known = LayerFields(parameter: parameter, places: fields.places, phase: phase, paths: paths)
-      if let shapes = try? catalogue.define(known).shapes(of: bottoms).tops, shapes.count == tops.count {
-        outlines[index] = shapes.map(TopOutline.exactly)
-        return zip(tops, shapes).map { given[$0] ?? $1 }
-      }
+    if let shapes = likeness(of: fields, bottoms) {
+      outlines[index] = shapes.map(TopOutline.exactly)
+      return zip(tops, shapes).map { given[$0] ?? $1 }
+    }
+    guard !bottoms.isEmpty else {
+      let outlines = tops.indices.map { sourceOutline(fields.parameter, top: $0) }
+      self.outlines[index] = outlines
+      return zip(tops, outlines).map { given[$0] ?? guess($1, read: $0, after: index) }
     }
     outlines[index] = tops.map { _ in .unknown }
-    guard !bottoms.isEmpty else { return tops.map { given[$0] ?? guess(.unknown, read: $0, after: index) } }
-    return tops.indices.map { given[tops[$0]] ?? bottoms[min($0, bottoms.count - 1)] }
+    return tops.indices.map { given[tops[$0]] ?? resized(fields.parameter.type, bottoms, top: $0) }
+  }
+
+  /// What the fields of Caffe's own sources tell of a source of another type.
+  private func sourceOutline(_ layer: LayerParameter, top: Int) -> TopOutline {
+    let list = layer.imageDataParam
+    let batches: [UInt32] = [
+      layer.hasImageDataParam ? list.batchSize : 0, layer.dataParam.batchSize, layer.windowDataParam.batchSize,
+      layer.hdf5DataParam.batchSize,
+    ]
+    let batch = batches.max() ?? 0
+    guard batch > 0 else { return .unknown }
+    let rows = TopOutline.rows(Int(batch))
+    let images = layer.transformParam.imageOutline(batch: Int(batch), height: list.newHeight, width: list.newWidth)
+    // They may be clips as well, or have other channels.
+    guard top == 0, let sides = images.extents?.suffix(2), let height = sides.first, let width = sides.last,
+      let height, let width
+    else { return rows }
+    return rows.usually([Int(batch), 3, height, width])
+  }
+
+  /// The bottom of a top's place; of a layer that by its name resizes to another blob, with that one's planes.
+  private func resized(_ type: String, _ bottoms: [Shape], top: Int) -> Shape {
+    let bottom = bottoms[min(top, bottoms.count - 1)]
+    let words = ["interp", "resiz", "resampl", "upsampl", "crop", "warp"]
+    guard top == 0, bottoms.count > 1, bottom.rank == 4, bottoms[1].rank == 4,
+      words.contains(where: { type.lowercased().contains($0) })
+    else { return bottom }
+    return [bottom[0], bottom[1], bottoms[1][2], bottoms[1][3]]
+  }
+
+  /// The tops of the known layer whose fields a layer is given; with its first bottom alone, where that takes but one.
+  private func likeness(of fields: LayerFields, _ bottoms: [Shape]) -> [Shape]? {
+    guard let likeness = likeness(of: fields.parameter) else { return nil }
+    var parameter = fields.parameter
+    parameter.type = likeness
+    for count in Set([bottoms.count, min(1, bottoms.count)]).sorted(by: >) {
+      parameter.bottom = Array(fields.parameter.bottom.prefix(count))
+      let known = LayerFields(parameter: parameter, places: fields.places, phase: phase, paths: paths)
+      if let shapes = try? catalogue.define(known).shapes(of: Array(bottoms.prefix(count))).tops,
+        shapes.count == fields.parameter.top.count
+      {
+        return shapes
+      }
+    }
+    return nil
   }
 
   /// The type whose fields a layer is given.

@@ -24,7 +24,8 @@ extension ShapeSearch {
   func revisions(of attempt: Attempt, at index: Int) -> [[Int: [Shape]]] {
     let graph = attempt.graph
     let bottoms = layers[index].parameter.bottom.compactMap { name in graph.values.lastIndex { $0.name == name } }
-    var revisions: [[Int: [Shape]]] = []
+    var likely: [[Int: [Shape]]] = together(attempt, bottoms).map { [$0] } ?? []
+    var others: [[Int: [Shape]]] = []
     for (position, bottom) in bottoms.enumerated() {
       let siblings = bottoms.indices.filter { $0 != position }.map { graph.values[bottoms[$0]].shape.dims }
       for origin in origins(of: bottom, attempt) {
@@ -32,26 +33,61 @@ extension ShapeSearch {
           given[layers[origin.layer].parameter.top[origin.top]] == nil
         else { continue }
         let present = shapes[origin.top].dims
-        let likenesses = siblings.flatMap { ShapeSearch.likenesses($0) }
-        let scaled = likenesses.compactMap { ShapeSearch.scaled(present, graph.values[bottom].shape.dims, to: $0) }
-        // Steps x streams, of which a sibling tells the streams.
-        let paired = siblings.filter { $0.count > 1 }.map { [present.first ?? 1, $0[0]] }
-        let wanted =
-          paired + reshaped(index, present, graph.values[bottom].shape)
-          + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled
-        // What a layer of a detector that is not known makes is mostly regions.
-        let regions = foreign.contains(origin.layer) ? [[128, 5]] : []
-        for dims in wanted + regions + ShapeSearch.variants(of: present) {
-          guard let shape = outline.fitted(dims), shape != shapes[origin.top] else { continue }
-          let alike = shapes.indices.filter { shapes[$0] == shapes[origin.top] }
-          for tops in alike.count > 1 ? [[origin.top], alike] : [alike] {
-            let revision = revised(attempt, origin.layer, tops, shape)
-            if !revisions.contains(revision) { revisions.append(revision) }
+        func add(_ wanted: [[Int]], to list: inout [[Int: [Shape]]]) {
+          for dims in wanted {
+            guard let shape = outline.fitted(dims), shape != shapes[origin.top] else { continue }
+            let alike = shapes.indices.filter { shapes[$0] == shapes[origin.top] }
+            for tops in alike.count > 1 ? [[origin.top], alike] : [alike] {
+              let revision = revised(attempt, origin.layer, tops, shape)
+              if !list.contains(revision) { list.append(revision) }
+            }
           }
         }
+        let likenesses = siblings.flatMap { ShapeSearch.likenesses($0) }
+        let scaled = likenesses.flatMap { ShapeSearch.scaled(present, graph.values[bottom].shape.dims, to: $0) }
+        add(
+          sequenced(index, present, graph.values[bottom].shape, siblings)
+            + reshaped(index, present, graph.values[bottom].shape)
+            + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled, to: &likely)
+        // What a layer of a detector that is not known makes is mostly regions.
+        add((isGuessed(origin.layer) ? [[128, 5]] : []) + ShapeSearch.variants(of: present), to: &others)
       }
     }
-    return revisions + largerBatches(attempt)
+    return likely + others.filter { !likely.contains($0) } + largerBatches(attempt)
+  }
+
+  /// Whether a layer's tops are taken to be like its bottoms, for want of knowing better.
+  private func isGuessed(_ layer: Int) -> Bool {
+    foreign.contains(layer) || (layers[layer].parameter.type == "Python" && !layers[layer].parameter.bottom.isEmpty)
+  }
+
+  /// All bottoms that layers of unknown types make, at once, with the planes of the first that no such layer makes; nil
+  /// where there are not several.
+  private func together(_ attempt: Attempt, _ bottoms: [Int]) -> [Int: [Shape]]? {
+    let values = bottoms.map { attempt.graph.values[$0] }
+    let unknown = values.filter { isGuessed($0.producer) && outlines[$0.producer]?[$0.top].extents == nil }
+    guard unknown.count > 1, let like = values.first(where: { !isGuessed($0.producer) && $0.shape.rank == 4 })?.shape
+    else { return nil }
+    var revision = attempt.shapes
+    for value in unknown where value.shape.rank > 1 {
+      revision[value.producer]?[value.top] = [like[0], value.shape[1], like[2], like[3]]
+    }
+    return revision == attempt.shapes ? nil : revision
+  }
+
+  /// Of what a layer reads as steps x streams: as many of them as a sibling has.
+  private func sequenced(_ index: Int, _ present: [Int], _ bottom: Shape, _ siblings: [[Int]]) -> [[Int]] {
+    guard ["LSTM", "RNN"].contains(layers[index].parameter.type) else { return [] }
+    let pairs = siblings.filter { $0.count > 1 }.map { [present.first ?? 1, $0[0]] }
+    guard present.count == 4 else { return pairs + siblings.filter { $0.count > 1 }.map { [$0[0], $0[1]] } }
+    let steps = siblings.compactMap(\.first)
+    let shrinks = max(1, bottom.extent(0))
+    return steps.flatMap { steps in
+      // The steps are a side of the image, or what layers in between leave of it.
+      [(present[2], steps), (steps, present[3])].map { [present[0], present[1], $0, $1] }
+        + [(present[2], present[3] / shrinks * steps), (present[2] / shrinks * steps, present[3])]
+        .map { [present[0], present[1], $0, $1] }
+    }
   }
 
   /// With another shape for some tops of a layer.
@@ -78,23 +114,42 @@ extension ShapeSearch {
     return [revision]
   }
 
-  /// A source with as many records as fill the shape that a Reshape layer gives to `bottom`, which is made of it.
+  /// A source with as many records, or with records of as many values, as fill the shape that a Reshape layer gives to
+  /// `bottom`, which is made of it.
   private func reshaped(_ index: Int, _ source: [Int], _ bottom: Shape) -> [[Int]] {
-    let wanted = layers[index].parameter.reshapeParam.shape.dim.map(Int.init)
-    guard layers[index].parameter.type == "Reshape", !wanted.isEmpty, wanted.allSatisfy({ (1..<100_000).contains($0) }),
-      let batch = source.first, bottom.count > 0
-    else { return [] }
-    let values = wanted.reduce(1) { $0.multipliedReportingOverflow(by: $1).partialValue }
-    guard values > 0, values % bottom.count == 0 else { return [] }
-    return [[batch * (values / bottom.count)] + source.dropFirst()]
+    guard layers[index].parameter.type == "Reshape", let batch = source.first, bottom.count > 0 else { return [] }
+    // 0 keeps the bottom's extent.
+    let wanted = layers[index].parameter.reshapeParam.shape.dim.enumerated().map { axis, extent in
+      extent == 0 ? bottom.extent(axis) : Int(extent)
+    }
+    guard !wanted.isEmpty, wanted.allSatisfy({ (1..<100_000).contains($0) }) else { return [] }
+    let (values, overflows) = wanted.reduce((1, false)) { product, extent in
+      let (value, overflow) = product.0.multipliedReportingOverflow(by: extent)
+      return (value, product.1 || overflow)
+    }
+    guard !overflows else { return [] }
+    // Steps x streams x images of the channels that there are.
+    if wanted.count == 5, bottom.rank == 4, wanted[2] == bottom[1] {
+      return ShapeSearch.scaled(source, bottom.dims, to: [wanted[0] * wanted[1]] + wanted[2...])
+    }
+    let more = values % bottom.count == 0 ? [[batch * (values / bottom.count)] + source.dropFirst()] : []
+    let record = source.dropFirst().reduce(1, *)
+    let (scaled, tooLarge) = record.multipliedReportingOverflow(by: values)
+    guard !tooLarge, scaled % bottom.count == 0, scaled > 0 else { return more }
+    return more + [[batch, scaled / bottom.count], [batch, 1, 1, scaled / bottom.count]]
   }
 
   /// A source of images for which what is made of it, now `bottom`, would be `wanted`, if sizes go along.
-  private static func scaled(_ source: [Int], _ bottom: [Int], to wanted: [Int]) -> [Int]? {
-    guard source.count == 4, bottom.count == 4, wanted.count == 4, bottom != wanted else { return nil }
-    guard bottom.allSatisfy({ $0 > 0 }) else { return nil }
+  ///
+  /// - Returns: of sizes in proportion, and of as many pixels as each position now stands for.
+  private static func scaled(_ source: [Int], _ bottom: [Int], to wanted: [Int]) -> [[Int]] {
+    guard source.count == 4, bottom.count == 4, wanted.count == 4, bottom != wanted else { return [] }
+    guard bottom.allSatisfy({ $0 > 0 }) else { return [] }
     let channels = bottom[1] == source[1] ? wanted[1] : source[1]
-    return [source[0], channels] + (2...3).map { source[$0] * wanted[$0] / bottom[$0] }
+    let records = wanted[0] % bottom[0] == 0 ? source[0] * wanted[0] / bottom[0] : source[0]
+    let inProportion = (2...3).map { source[$0] * wanted[$0] / bottom[$0] }
+    let byStride = (2...3).map { wanted[$0] * max(1, (2 * source[$0] + bottom[$0]) / (2 * bottom[$0])) }
+    return [[records, channels] + inProportion, [records, channels] + byStride]
   }
 
   /// The assumed tops that a value is made from, those with the fewest layers in between first.
@@ -154,12 +209,12 @@ extension ShapeSearch {
   private static func variants(of dims: [Int]) -> [[Int]] {
     let batch = dims.first ?? 1
     // Regions and sizes of images, for layers that read them; clips.
-    let boxes = [[128, 5], [1, 3], [batch, 3, 16, 112, 112]]
+    let boxes = [[128, 5], [1, 3], [batch, 3, 16, 112, 112], [1, 1, 1, 7], [1, 1, 1, 8]]
     guard dims.count == 4 else {
       return [[batch], [batch, 1], [batch, 64], [batch, 3, 224, 224], [batch, 1, 224, 224], [batch, 1, 28, 28]] + boxes
     }
     let sides =
-      [256, 320, 512, 300, 128, 96, 64, 32, 28, 48, 24, 12, 321, 500].map { [batch, dims[1], $0, $0] }
+      [256, 320, 448, 512, 300, 416, 128, 96, 64, 32, 28, 48, 24, 12, 321, 500].map { [batch, dims[1], $0, $0] }
       + [[batch, dims[1], 640, 1024]]
     let channels = [3, 1, 2, 6, 4, 10].map { [batch, $0, dims[2], dims[3]] }
     return channels + sides + [[batch, 1, 28, 28], [batch, 1, 1, 1]] + boxes

@@ -12,11 +12,29 @@ package struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStrin
 
   package var rank: Int { dims.count }
 
-  /// The number of elements.
-  package var count: Int { dims.reduce(1, *) }
+  /// The number of elements; `unbounded` when it is larger.
+  package var count: Int { Shape.product(dims) }
 
-  /// The number of elements of the axes `range`.
-  package func count(_ range: some RangeExpression<Int>) -> Int { dims[range].reduce(1, *) }
+  /// The number of elements of the axes `range`; `unbounded` when it is larger.
+  package func count(_ range: some RangeExpression<Int>) -> Int { Shape.product(dims[range]) }
+
+  /// More than any blob may have; small enough that a few such numbers can be added up.
+  package static let unbounded = 1 << 40
+  /// The most values of a blob, as in Caffe.
+  package static let mostValues = Int(Int32.max)
+
+  private static func product(_ extents: some Sequence<Int>) -> Int {
+    var product = 1
+    var isLarge = false
+    for extent in extents {
+      // Whatever came before, an axis of 0 leaves nothing.
+      guard extent != 0 else { return 0 }
+      let (value, overflows) = product.multipliedReportingOverflow(by: extent)
+      isLarge = isLarge || overflows || abs(value) > unbounded
+      product = isLarge ? unbounded : value
+    }
+    return product
+  }
 
   package subscript(axis: Int) -> Int {
     get { dims[axis] }

@@ -1,5 +1,7 @@
 import CaffeSchema
 import ComputeReference
+import Diagnostics
+import Glibc
 import Layers
 import Nets
 import Tensors
@@ -136,5 +138,96 @@ import Testing
     let expected: [Float] = [0, 2, 0.5, 0.25, 0.375, 0.75, 0.625]
     #expect(row.count == 7)
     for (a, b) in zip(row, expected) { #expect(abs(a - b) < 1e-5) }
+  }
+
+  // MARK: YOLO
+
+  /// One box of two classes in a map of 2 x 2 cells, all predictions 0 but where `values` says otherwise; the cell at row 1,
+  /// column 0 holds an object.
+  private func yolo(_ layer: String, _ objects: (Shape, [Float])) throws -> SweepNet {
+    let net = try run([([1, 7, 2, 2], [Float](repeating: 0, count: 28)), objects], layer, phase: .train)
+    try net.backward()
+    return net
+  }
+
+  private static let listed: (Shape, [Float]) = ([1, 10], [1, 0.3, 0.6, 0.5, 0.25, 0, 0, 0, 0, 0])
+  /// The same object as AnnotatedData gives it.
+  private static let cornered: (Shape, [Float]) = (
+    [1, 1, 2, 8], [0, 2, 0, 0.05, 0.475, 0.55, 0.725, 0] + [Float](repeating: -1, count: 8)
+  )
+
+  @Test(arguments: [listed, cornered])
+  func regionLoss(_ objects: (Shape, [Float])) throws {
+    let net = try yolo(
+      """
+      layer { name: "loss" type: "RegionLoss" bottom: "in0" bottom: "in1" top: "loss" region_loss_param { num: 1
+        num_class: 2 biases: 0.5 biases: 1 rescore: 0 object_scale: 4 noobject_scale: 0.5 class_scale: 3 coord_scale: 2
+        thresh: 0.9 } }
+      """, objects)
+    let gradients = try #require(try net.inputGradients().first)
+    // Of value v at cell c: 4 v + c. The object's centre is at 0.6 of the width, 0.2 of the height of cell 2; it weighs 2 -
+    // 0.5 * 0.25. The slope of a sigmoid at 0 is 0.25.
+    let weight: Float = 2 * (2 - 0.125)
+    var expected = [Float](repeating: 0, count: 28)
+    expected[2] = weight * (0.5 - 0.6) * 0.25
+    expected[4 + 2] = weight * (0.5 - 0.2) * 0.25
+    expected[8 + 2] = -weight * logf(1 / 0.5)
+    expected[12 + 2] = -weight * logf(0.5 / 1)
+    for cell in 0..<4 { expected[16 + cell] = 0.5 * 0.5 * 0.25 }
+    expected[16 + 2] = 4 * (0.5 - 1) * 0.25
+    expected[20 + 2] = 3 * 0.5
+    expected[24 + 2] = 3 * (0.5 - 1)
+    for (found, wanted) in zip(gradients, expected) { #expect(abs(found - wanted) < 1e-5) }
+    #expect(abs(try net.firstTop()[0] - expected.reduce(0) { $0 + $1 * $1 }) < 1e-4)
+  }
+
+  @Test func yolov3Loss() throws {
+    let net = try yolo(
+      """
+      layer { name: "loss" type: "Yolov3" bottom: "in0" bottom: "in1" top: "loss" yolov3_param { num: 1 num_class: 2
+        anchors_scale: 8 biases: 1 biases: 1 biases: 4 biases: 8 mask: 1 class_scale: 3 coord_scale: 2 thresh: 0.9
+        label_smooth_eps: 0.2 iou_thresh: 1 } }
+      """, Self.listed)
+    let gradients = try #require(try net.inputGradients().first)
+    // The second anchor is 4/16 x 8/16 of the image, likelier than the first.
+    let weight: Float = 2 * (2 - 0.125)
+    var expected = [Float](repeating: 0, count: 28)
+    expected[2] = weight * (0.5 - 0.6)
+    expected[4 + 2] = weight * (0.5 - 0.2)
+    expected[8 + 2] = -weight * logf(0.5 / 0.25)
+    expected[12 + 2] = -weight * logf(0.25 / 0.5)
+    for cell in 0..<4 { expected[16 + cell] = 0.5 }
+    expected[16 + 2] = 0.5 - 1
+    expected[20 + 2] = 3 * (0.5 - 0.1)
+    expected[24 + 2] = 3 * (0.5 - 0.9)
+    for (found, wanted) in zip(gradients, expected) { #expect(abs(found - wanted) < 1e-5) }
+    #expect(abs(try net.firstTop()[0] - expected.reduce(0) { $0 + $1 * $1 }) < 1e-4)
+  }
+
+  /// An object of an anchor that this map does not have is none of it, but for `iou_thresh`.
+  @Test func yolov3ObjectOfAnotherMap() throws {
+    func objectness(_ threshold: Float) throws -> [Float] {
+      let net = try yolo(
+        """
+        layer { name: "loss" type: "Yolov3" bottom: "in0" bottom: "in1" top: "loss" yolov3_param { num: 1 num_class: 2
+          anchors_scale: 8 biases: 8 biases: 4 biases: 6 biases: 4 mask: 1 thresh: 0.9 iou_thresh: \(threshold) } }
+        """, Self.listed)
+      return Array(try #require(try net.inputGradients().first)[16..<20])
+    }
+    #expect(try objectness(0.8) == [0.5, 0.5, 0.5, 0.5])
+    // The anchors overlap the object by 1 and by 0.75.
+    #expect(try objectness(0.7) == [0.5, 0.5, -0.5, 0.5])
+  }
+
+  @Test(arguments: [([1, 10], 2), ([1, 10], -1)] as [(Shape, Float)])
+  func yoloObjectsAreOfAClass(_ shape: Shape, _ label: Float) {
+    let fault = #expect(throws: Diagnostic.self) {
+      try yolo(
+        """
+        layer { name: "loss" type: "RegionLoss" bottom: "in0" bottom: "in1" top: "loss" region_loss_param { num: 1
+          num_class: 2 biases: 0.5 biases: 1 } }
+        """, (shape, [label, 0.3, 0.6, 0.5, 0.25, 0, 0, 0, 0, 0]))
+    }
+    #expect(fault?.message.contains("the class must be below 2") == true)
   }
 }

@@ -120,8 +120,13 @@ import Testing
       "net.prototxt:2:1: error: layer 'f' (Flatten): axis 7 is out of range: the bottom is 2x3x8x8, which has 4 axes"
     ),
     (
-      #"layer { name: "d" type: "Dropout" bottom: "data" top: "d" dropout_param { dropout_ratio: 1 } }"#,
-      "net.prototxt:2:75: error: layer 'd' (Dropout): dropout_ratio must be at least 0 and below 1; it is 1.0"
+      #"layer { name: "d" type: "Dropout" bottom: "data" top: "d" dropout_param { dropout_ratio: 1.5 } }"#,
+      "net.prototxt:2:75: error: layer 'd' (Dropout): dropout_ratio must be in 0...1; it is 1.5"
+    ),
+    (
+      #"layer { name: "t" type: "Tile" bottom: "data" top: "t" tile_param { axis: 1 tiles: 2147483647 } }"#,
+      "net.prototxt:2:1: error: layer 't' (Tile): top 't' would be 2x6442450941x8x8, more than the 2147483647 values that "
+        + "it may have"
     ),
     (
       """

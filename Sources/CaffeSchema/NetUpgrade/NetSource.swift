@@ -12,6 +12,8 @@ package struct NetSource: Sendable {
   package var places: FieldPlaces
   /// The file that it came from.
   package var file: String?
+  /// Inputs that are named without a shape, and made by no layer.
+  package private(set) var shapelessInputs: [String] = []
   /// What the upgrade had to leave out.
   package var warnings: [Diagnostic] = []
 
@@ -55,6 +57,7 @@ package struct NetSource: Sendable {
     layerPlaces = parameter.layer.indices.map { places.scoped(to: "layer[\($0)]") }
     if !parameter.layers.isEmpty { try upgradeLayers(foreignTypes) }
     if !parameter.input.isEmpty { try upgradeInputs() }
+    upgradeMultiLabelImages()
     freezeBatchNorm()
     warnOfIdleTransforms()
     warnOfFieldsWithoutEffect()
@@ -170,6 +173,7 @@ package struct NetSource: Sendable {
   }
 
   private mutating func warnOfInputs(_ names: [String]) {
+    shapelessInputs = names
     for name in names {
       warnings.append(
         Diagnostic(

@@ -34,8 +34,11 @@ extension TextFaultFinder {
   }
 
   /// Whether an unknown field is more likely a known one, misspelt or in the wrong place, than one of a fork.
+  ///
+  /// A field of a block that is for another type of layer is no likely one: names such as `pad_ratio` or `margin` are many
+  /// forks' own.
   func isMistaken(field name: String) -> Bool {
-    home(of: name) != nil || isSlip(name, among: (schema.messages[block.type] ?? []).map(\.name))
+    home(of: name, ofThisLayer: true) != nil || isSlip(name, among: (schema.messages[block.type] ?? []).map(\.name))
   }
 
   /// Two names that end in _param are compared by what is before it, lest the ending make them alike.
@@ -48,7 +51,9 @@ extension TextFaultFinder {
   }
 
   /// Where a field belongs that is known, but not in the block at hand.
-  private func home(of name: String) -> String? {
+  ///
+  /// - Parameter ofThisLayer: whether only blocks named like the layer's type count.
+  private func home(of name: String, ofThisLayer: Bool = false) -> String? {
     if block.type == "caffe.LayerParameter" {
       if name == "blobs_lr" { return "write param { lr_mult: … } for each parameter" }
       if name == "weight_decay" { return "write param { decay_mult: … } for each parameter" }
@@ -57,12 +62,12 @@ extension TextFaultFinder {
       return "it belongs outside '\(inner.field?.text ?? "")'"
     }
     if blocks.count == 1, let home = homeInOtherFile(of: name) { return home }
-    if let field = holder(of: name, among: schema.messages[block.type] ?? []) {
+    if let field = holder(of: name, among: schema.messages[block.type] ?? [], ofThisLayer) {
       return "it belongs in '\(field) { … }'"
     }
     let layer = blocks.last { $0.type == "caffe.LayerParameter" || $0.type == "caffe.V1LayerParameter" }
     guard let layer, layer.type != block.type else { return nil }
-    return holder(of: name, among: schema.messages[layer.type] ?? []).map {
+    return holder(of: name, among: schema.messages[layer.type] ?? [], ofThisLayer).map {
       "it belongs in '\($0) { … }'"
     }
   }
@@ -81,13 +86,15 @@ extension TextFaultFinder {
   }
 
   /// The one block among `fields` that takes a field of this name, or that of them which the layer's type speaks for.
-  private func holder(of name: String, among fields: [SchemaDescription.Field]) -> String? {
+  private func holder(
+    of name: String, among fields: [SchemaDescription.Field], _ ofThisLayer: Bool
+  ) -> String? {
     let holders = fields.filter { field in
       guard case .message(let type) = field.kind, type != block.type else { return false }
       return schema.field(name, of: type) != nil
     }
-    if holders.count == 1 { return holders[0].name }
-    guard let type = block.layer?.type else { return nil }
+    guard let type = block.layer?.type else { return holders.count == 1 ? holders[0].name : nil }
+    if holders.count == 1, !ofThisLayer { return holders[0].name }
     let parameter = type == "Deconvolution" ? "convolution" : type.lowercased().filter { $0 != "_" }
     return holders.first { $0.name.filter { $0 != "_" } == parameter + "param" }?.name
   }

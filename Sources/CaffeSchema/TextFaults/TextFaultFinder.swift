@@ -151,12 +151,18 @@ struct TextFaultFinder {
 
   /// Notes a value that was read, and reported, as none of its field's.
   private mutating func noteForeignValue(of field: SchemaDescription.Field, _ fault: Int, _ start: Int) {
-    guard case .enumeration(let kind) = field.kind, field.name != "phase", faults.count == fault + 1,
-      faults[fault].code == .unknownValue
-    else { return }
+    guard case .enumeration(let kind) = field.kind, field.name != "phase", faults.count == fault + 1 else { return }
+    let isLayerType = block.type == "caffe.V1LayerParameter" && field.name == "type"
+    if isLayerType, let layer = layerNumber, let quoted = tokens[start..<index].last(where: { $0.kind == .string }) {
+      let type = quoted.text.trimmingQuotes()
+      foreign.append(
+        ForeignText(
+          fault: faults[fault], tokens: start..<index, layerType: (layer, modernLayerType(ofV1: type) ?? type)))
+    }
+    guard faults[fault].code == .unknownValue else { return }
     let value = tokens[start..<index].last { $0.kind == .identifier }?.text ?? ""
     guard !isSlip(value, among: schema.enumerations[kind]?.map(\.name) ?? []) else { return }
-    let layer = block.type == "caffe.V1LayerParameter" && field.name == "type" ? layerNumber : nil
+    let layer = isLayerType ? layerNumber : nil
     foreign.append(
       ForeignText(fault: faults[fault], tokens: start..<index, layerType: layer.map { ($0, value) }))
   }

@@ -41,7 +41,8 @@ extension TextFaultFinder {
     let start = current
     let negative = take("-")
     guard current.kind != .symbol, current.kind != .end else {
-      try lose("'\(field.name)' takes \(wanted(by: field)), got \(quoted(current))")
+      let hint = current.text == "$" ? TextFaultFinder.placeholderHint : ""
+      try lose("'\(field.name)' takes \(wanted(by: field)), got \(quoted(current))" + hint)
     }
     check(current, negative: negative, at: start, for: field)
     advance()
@@ -61,7 +62,8 @@ extension TextFaultFinder {
     case .signed(let bits), .unsigned(let bits):
       let isUnsigned = field.kind == .unsigned(bits: bits)
       guard value.kind == .integer, let magnitude = magnitude(of: value.text) else {
-        return report(.badParameter, mismatch(text, field), at: start)
+        let hint = value.kind == .identifier ? TextFaultFinder.placeholderHint : ""
+        return report(.badParameter, mismatch(text, field) + hint, at: start)
       }
       let limit = isUnsigned ? (negative ? 0 : UInt64.max >> (64 - bits)) : UInt64(1) << (bits - 1) - (negative ? 0 : 1)
       if magnitude > limit {
@@ -86,6 +88,8 @@ extension TextFaultFinder {
       preconditionFailure("blocks are read elsewhere")
     }
   }
+
+  private static let placeholderHint = "; in a template, fill in the placeholder first"
 
   private func magnitude(of digits: String) -> UInt64? {
     if digits.lowercased().hasPrefix("0x") { return UInt64(digits.dropFirst(2), radix: 16) }

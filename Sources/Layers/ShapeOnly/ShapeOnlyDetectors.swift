@@ -26,6 +26,35 @@ let shapeOnlyDetectors: [ShapeOnlyType] =
         return LayerShapes(tops: fields.parameter.top.indices.map { [rows, widths[$0], 1, 1] })
       }),
     ShapeOnlyType("ScaleRoute", bottoms: 1...Int.max, tops: 1...Int.max, detector, .likeBottoms),
+    ShapeOnlyType(
+      "FrcnnAnchorTarget", bottoms: 3...4, tops: 4...4, detector,
+      .shapes { fields, bottoms in
+        let (height, width) = (bottoms[0].extent(2), bottoms[0].extent(3))
+        let anchors = bottoms[0].extent(1) / 2
+        return LayerShapes(
+          tops: fields.parameter.top.indices.map {
+            $0 == 0 ? [1, 1, anchors * height, width] : [1, 4 * anchors, height, width]
+          })
+      }),
+    ShapeOnlyType(
+      "FrcnnProposal", bottoms: 3...3, tops: 1...2, detector,
+      .shapes { fields, _ in LayerShapes(tops: fields.parameter.top.indices.map { [300, $0 == 0 ? 5 : 1, 1, 1] }) }),
+    ShapeOnlyType(
+      "FrcnnProposalTarget", bottoms: 2...3, tops: 5...5, detector,
+      .outlines { fields, _ in
+        // 128 regions, as the fork ships it, and for each class of a configuration four numbers.
+        fields.parameter.top.indices.map {
+          $0 < 2 ? .exactly([128, $0 == 0 ? 5 : 1, 1, 1]) : TopOutline([128, nil]).usually([128, 84])
+        }
+      }),
+    ShapeOnlyType(
+      "FrcnnRoiData", role: .data, bottoms: 0...0, tops: 3...3, "\(detector): AnnotatedData reads boxes",
+      .outlines { fields, _ in
+        [
+          TopOutline.images(batch: 1, channels: 3).usually([1, 3, 600, 1000]), .exactly([1, 3]),
+          .exactly([1, 5, 1, 1]),
+        ]
+      }),
     detectionSource("DetectionData") { layer in
       let param = layer.detectionDataParam
       let crop = param.cropHeight > 0 && param.cropWidth > 0

@@ -68,23 +68,6 @@ let shapeOnlySources: [ShapeOnlyType] = [
       batch: batch, channels: param.isColor ? 3 : 1, height: param.newHeight, width: param.newWidth)
     return [size, TopOutline([batch, 1, size.extents?[2], size.extents?[3]].map { $0 ?? nil })]
   },
-  source("MultiLabelImageData", "ImageData reads lists with several labels a line") { fields in
-    if fields.parameter.hasMultiLabelImageDataParam {
-      let param = fields.parameter.multiLabelImageDataParam
-      let batch = Int(param.batchSize)
-      return [
-        fields.parameter.transformParam.imageOutline(
-          batch: batch, channels: param.isColor ? 3 : 1, height: param.newHeight, width: param.newWidth),
-        .exactly([batch, Int(param.labelNum), 1, 1]),
-      ]
-    }
-    let param = fields.parameter.imageDataParam
-    return [
-      fields.parameter.transformParam.imageOutline(
-        batch: Int(param.batchSize), channels: param.isColor ? 3 : 1, height: param.newHeight, width: param.newWidth),
-      TopOutline([Int(param.batchSize), nil, 1, 1]),
-    ]
-  },
   ShapeOnlyType(
     "DataSequence", bottoms: 2...2, tops: 1...Int.max,
     "one fork's drawing of triplets; TripletLoss takes three branches",

@@ -68,10 +68,4 @@ let shapeOnlyTransforms: [ShapeOnlyType] =
         let param = fields.parameter.multiRoiPoolingParam
         return [bottoms[0].extent(0), bottoms[0].extent(1), Int(param.pooledH), Int(param.pooledW)]
       }),
-    ShapeOnlyType(
-      "NNInterp", "Interp and Upsample enlarge",
-      .top { fields, bottoms in
-        let param = fields.parameter.nninterpParam
-        return [bottoms[0].extent(0), bottoms[0].extent(1), Int(param.height), Int(param.width)]
-      }),
   ]

@@ -26,9 +26,6 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package init(_ fields: LayerFields) throws {
     let param = fields.parameter.dataParam
     self.fields = fields
-    guard param.hasSource, !param.source.isEmpty else {
-      throw fields.fault("source is missing; give the path of the database", at: "data_param")
-    }
     guard param.batchSize > 0 else { throw fields.fault("batch_size must be at least 1", at: "data_param.batch_size") }
     source = RecordSource(path: fields.existingPath(param.source), channels: try ImageChannels(fields))
   }
@@ -72,6 +69,9 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    guard !fields.parameter.dataParam.source.isEmpty else {
+      throw fields.fault("source is missing; give the path of the database", at: "data_param")
+    }
     let output = try Preparation.output(fields, record: firstShape())
     let boxes = fields.parameter.top.count > 1 ? try mostBoxes() : 0
     let tops = [
@@ -82,7 +82,7 @@ package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
 
   /// As many boxes as records, where nobody counted them.
   package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
-    guard !exists(source.path) else { return nil }
+    guard fields.parameter.dataParam.source.isEmpty || !exists(source.path) else { return nil }
     let images = fields.outlineOfImages(batch: batchSize)
     let map = TopOutline([batchSize, 1, images.extents?[2], images.extents?[3]].map { $0 ?? nil })
     let tops = [images, .exactly([1, 1, batchSize, 8]), map]

@@ -24,9 +24,6 @@ package struct HDF5Data: RecordReading, AbsentSourceLayer, RefusedLayer {
   package init(_ fields: LayerFields) throws {
     let param = fields.parameter.hdf5DataParam
     self.fields = fields
-    guard param.hasSource, !param.source.isEmpty else {
-      throw fields.fault("source is missing; give the path of a text file that lists HDF5 files", at: "hdf5_data_param")
-    }
     guard param.batchSize > 0 else {
       throw fields.fault("batch_size must be at least 1", at: "hdf5_data_param.batch_size")
     }
@@ -48,12 +45,15 @@ package struct HDF5Data: RecordReading, AbsentSourceLayer, RefusedLayer {
   }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    guard !fields.parameter.hdf5DataParam.source.isEmpty else {
+      throw fields.fault("source is missing; give the path of a text file that lists HDF5 files", at: "hdf5_data_param")
+    }
     return LayerShapes(tops: try contents().rowShapes.map { Shape([batchSize] + $0.dims) })
   }
 
   /// Of the datasets nothing is known but how many rows a batch has.
   package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
-    guard !exists(source.list) else { return nil }
+    guard fields.parameter.hdf5DataParam.source.isEmpty || !exists(source.list) else { return nil }
     return fields.parameter.top.map { _ in .rows(batchSize) }
   }
 

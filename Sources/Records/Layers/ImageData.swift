@@ -30,10 +30,6 @@ package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package init(_ fields: LayerFields) throws {
     let param = fields.parameter.imageDataParam
     self.fields = fields
-    guard param.hasSource, !param.source.isEmpty else {
-      throw fields.fault(
-        "source is missing; give a text file with a path and labels on each line", at: "image_data_param")
-    }
     guard param.batchSize > 0 else {
       throw fields.fault("batch_size must be at least 1", at: "image_data_param.batch_size")
     }
@@ -91,6 +87,10 @@ package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
   private func firstShape() throws -> Shape { try atSource { RecordValues(try source.image(at: 0)).shape } }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    guard !fields.parameter.imageDataParam.source.isEmpty else {
+      throw fields.fault(
+        "source is missing; give a text file with a path and labels on each line", at: "image_data_param")
+    }
     let images = try Preparation.output(fields, record: firstShape())
     let labels = try source.contents().list.labelCount
     _ = try motion()
@@ -101,12 +101,13 @@ package struct ImageData: RecordReading, AbsentSourceLayer, RefusedLayer {
   }
 
   package func outlinesWithoutSource(bottoms: [Shape]) -> [TopOutline]? {
-    guard !exists(source.path) else { return nil }
+    guard fields.parameter.imageDataParam.source.isEmpty || !exists(source.path) else { return nil }
     let param = fields.parameter.imageDataParam
     let images = fields.outlineOfImages(
       batch: batchSize, channels: param.isColor ? 3 : 1, height: param.newHeight, width: param.newWidth)
     // Without a word on labels there is one, unless the net cuts them apart.
-    let labels = TopOutline.exactly(labelCount.map { [batchSize, $0] } ?? [batchSize])
+    var labels = TopOutline.exactly(labelCount.map { [batchSize, $0] } ?? [batchSize])
+    labels.mayGrow = labelCount == nil
     return Array([images, labels].prefix(fields.parameter.top.count))
   }
 

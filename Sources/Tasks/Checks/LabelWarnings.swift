@@ -36,7 +36,8 @@ struct LabelWarnings {
   }
 
   private static let classifiers: Set<String> = [
-    "SoftmaxWithLoss", "Accuracy", "MultinomialLogisticLoss", "InfogainLoss", "HingeLoss",
+    "SoftmaxWithLoss", "Accuracy", "MultinomialLogisticLoss", "InfogainLoss", "HingeLoss", "FocalLoss",
+    "SoftmaxWithLossOHEM",
   ]
 
   var all: [Diagnostic] {
@@ -58,10 +59,20 @@ struct LabelWarnings {
         severity: .warning,
         layer: node.fields.identity, at: node.fields.location("bottom[1]"))
     }
-    let (least, most) = (Int(range.lowerBound), Int(range.upperBound))
-    let loss = node.fields.parameter.lossParam
+    let (least, most) = (LabelWarnings.whole(range.lowerBound), LabelWarnings.whole(range.upperBound))
+    let parameter = node.fields.parameter
+    let isAccuracy = parameter.type == "Accuracy"
+    let loss = parameter.lossParam
+    let ignored: Int? =
+      isAccuracy
+      ? parameter.accuracyParam.hasIgnoreLabel ? Int(parameter.accuracyParam.ignoreLabel) : nil
+      : loss.hasIgnoreLabel ? Int(loss.ignoreLabel) : nil
     let message: String
-    if most >= classes, !(loss.hasIgnoreLabel && most == Int(loss.ignoreLabel)) {
+    if least < 0, least != ignored {
+      message =
+        "labels go down to \(least), and classes are numbered from 0: mark a record without a label by NaN, or give "
+        + "\(isAccuracy ? "accuracy_param" : "loss_param") { ignore_label: \(least) }"
+    } else if most >= classes, most != ignored {
       message =
         least >= 1 && most == classes
         ? "labels run from \(least) to \(most), and the \(classes) classes are numbered from 0: subtract 1 from the "
@@ -76,6 +87,9 @@ struct LabelWarnings {
       .badParameter, message, severity: .warning, layer: node.fields.identity, at: node.fields.location("bottom[1]"))
   }
 
+  /// Labels that are no whole numbers are cut to one, those that are out of reach to the farthest.
+  private static func whole(_ label: Float) -> Int { Int(min(max(label, -0x1p30), 0x1p30)) }
+
   /// The labels that a value holds, followed back through Slice layers and reshapings to where they are read.
   private func range(of value: Int) -> (ClosedRange<Float>?, isWhole: Bool)? {
     var value = value
@@ -84,7 +98,13 @@ struct LabelWarnings {
       let made = graph.values[value]
       let node = graph.nodes[made.producer]
       if node.bottoms.isEmpty {
-        guard let labels = lookup.labels(node.definition, made.top), labels.ranges.indices.contains(channel) else {
+        // What is read as values may be changed on the way.
+        let transform = node.fields.parameter.transformParam
+        let isChanged =
+          (transform.hasScale && transform.scale != 1) || transform.hasMeanFile || !transform.meanValue.isEmpty
+        guard made.top > 0 || !isChanged, let labels = lookup.labels(node.definition, made.top),
+          labels.ranges.indices.contains(channel)
+        else {
           return nil
         }
         return (labels.ranges[channel], labels.isWhole)

@@ -67,7 +67,7 @@ package struct NetCheck: Sendable {
     let otherNames = Set(source.parameter.layer.flatMap(\.top)).subtracting(names)
     let outcome = try ShapeAssumptions(
       layers: placed, phase: state.phase, paths: PathSearch(besideFile: source.file), catalogue: catalogue,
-      given: given.filter { !otherNames.contains($0.key) })
+      given: given.filter { !otherNames.contains($0.key) }, declaredInputs: source.shapelessInputs)
     let graph = outcome.graph
     phase = state.phase
     assumptions = outcome.assumptions
@@ -81,9 +81,23 @@ package struct NetCheck: Sendable {
     tasks = table.tasks.flatMap { NetCheck.rows($0, graph) }
     let labelVectors = outcome.assumptions.compactMap(NetCheck.warningOfLabelVectors)
     warnings = NetCheck.folded(
-      source.warnings + graph.warnings + labelVectors
+      source.warnings
+        + NetCheck.warnings(ofExcerpt: outcome.excerptInputs.filter { !source.shapelessInputs.contains($0) })
+        + graph.warnings + labelVectors
         + NetWarnings(source, graph, table, phase: state.phase, isWhole: outcome.fault == nil).all
         + LabelWarnings(graph, labels).all)
+  }
+
+  private static func warnings(ofExcerpt inputs: [String]) -> [Diagnostic] {
+    guard !inputs.isEmpty else { return [] }
+    let names = inputs.map { "'\($0)'" }.joined(separator: ", ")
+    return [
+      Diagnostic(
+        .missingBottom,
+        "no layer makes \(names): the file is taken for an excerpt of a net, and \(inputs.count == 1 ? "it" : "they") for "
+          + "its inputs; to run, the net needs a layer that makes \(inputs.count == 1 ? "it" : "them")",
+        severity: .warning)
+    ]
   }
 
   /// Records have one label; forks that give several read databases of their own.
@@ -139,7 +153,7 @@ package struct NetCheck: Sendable {
       tops: node.tops.map { (graph.values[$0].name, graph.values[$0].shape) }, parameterCount: count(own),
       learnedCount: count(own.filter { graph.learns(parameter: $0, of: node) }),
       multiplyAdds: isRefused
-        ? 0 : try node.definition.multiplyAdds(of: node.bottoms.map { graph.values[$0].shape }))
+        ? 0 : min(1 << 50, try node.definition.multiplyAdds(of: node.bottoms.map { graph.values[$0].shape })))
   }
 
   /// One for each loss, the metrics in the first.

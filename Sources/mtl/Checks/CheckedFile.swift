@@ -89,7 +89,9 @@ private struct Reader {
   private func faultCount(_ error: any Error) -> Int { (error as? DiagnosticList)?.all.count ?? 1 }
 
   /// The phases that a file is for: those in which something feeds the net; both only where they differ.
-  private func phases(of source: NetSource) -> [Phase] {
+  ///
+  /// A phase in which a layer lacks what it reads is none that a file is for, if the other lacks nothing; that is warned of.
+  private mutating func phases(of source: NetSource) -> [Phase] {
     if let phase = options.phase { return [phase] }
     func layers(_ phase: Phase) -> [LayerParameter] {
       ((try? source.layers(in: state(source, phase))) ?? []).map(\.parameter)
@@ -99,7 +101,35 @@ private struct Reader {
     if asksForStages, options.stages.isEmpty { return [.train, .test] }
     if train == test { return [train.contains(where: isLoss) ? .train : .test] }
     let isFed = (train.contains { $0.bottom.isEmpty }, test.contains { $0.bottom.isEmpty })
-    return isFed.0 == isFed.1 ? [.train, .test] : isFed.0 ? [.train] : [.test]
+    guard isFed.0 == isFed.1 else { return isFed.0 ? [.train] : [.test] }
+    let missing = (missingBottom(source, .train), missingBottom(source, .test))
+    switch missing {
+    case (nil, let lack?), (let lack?, nil):
+      let (phase, other) = missing.0 == nil ? ("TEST", "TRAIN") : ("TRAIN", "TEST")
+      warnings.append(
+        Diagnostic(
+          .missingBottom,
+          "in \(phase) no layer makes bottom '\(lack.name)', so the file is taken for a net of \(other) alone",
+          severity: .warning, layer: lack.layer, at: lack.place))
+      return missing.0 == nil ? [.train] : [.test]
+    default:
+      return [.train, .test]
+    }
+  }
+
+  /// The first bottom of a phase that no layer makes.
+  private func missingBottom(
+    _ source: NetSource, _ phase: Phase
+  ) -> (name: String, layer: Diagnostic.Layer, place: SourceLocation?)? {
+    let layers = (try? source.layers(in: state(source, phase))) ?? []
+    let made = Set(layers.flatMap(\.parameter.top))
+    for (layer, places) in layers {
+      guard let index = layer.bottom.firstIndex(where: { !made.contains($0) }) else { continue }
+      return (
+        layer.bottom[index], Diagnostic.Layer(name: layer.name, type: layer.type), places.location("bottom[\(index)]")
+      )
+    }
+    return nil
   }
 
   private func isLoss(_ layer: LayerParameter) -> Bool {

@@ -104,4 +104,25 @@ import Testing
     #expect(source.warnings.map(\.location?.line) == [2, 4])
     #expect(throws: (any Error).self) { try NetSource.read(path: path) }
   }
+
+  /// A fork's images with several labels; the transformation moves to where it is read, and faults find its place.
+  @Test func multiLabelImages() throws {
+    let source = try NetSource(
+      text: """
+        layer { name: "a" type: "MultiLabelImageData" top: "data" top: "label"
+          multi_label_image_data_param { source: "x.txt" batch_size: 16 new_height: 8 new_width: 9 crop_size: 6
+            mirror: true } }
+        layer { name: "b" type: "MultiLabelImageData" top: "data" top: "label" image_data_param { source: "y.txt" } }
+        """, file: "n")
+    let layers = source.parameter.layer
+    #expect(layers.map(\.type) == ["ImageData", "ImageData"])
+    #expect(!layers[0].hasMultiLabelImageDataParam)
+    let param = layers[0].imageDataParam
+    #expect(param.source == "x.txt" && param.batchSize == 16 && param.newHeight == 8 && param.newWidth == 9)
+    #expect(param.labelNum == 28 && !layers[1].imageDataParam.hasLabelNum)
+    #expect(layers[0].transformParam.cropSize == 6 && layers[0].transformParam.mirror)
+    #expect(source.layerPlaces[0].location("image_data_param.batch_size")?.line == 2)
+    #expect(source.layerPlaces[0].location("transform_param.mirror")?.line == 3)
+    #expect(source.warnings.isEmpty, "\(source.warnings)")
+  }
 }

@@ -31,7 +31,7 @@ import Testing
       """
     let shown = """
       n:2:33: error: layer 'a' (Convolution): unknown field 'botom' in LayerParameter; did you mean 'bottom'?
-      n:3:35: error: layer 'a' (Convolution): 'num_output' takes a whole number, 0 or more, got many
+      n:3:35: error: layer 'a' (Convolution): 'num_output' takes a whole number, 0 or more, got many; in a template, fill in the placeholder first
       n:3:40: error: layer 'a' (Convolution): unknown field 'kernal_size' in ConvolutionParameter; did you mean \
       'kernel_size'?
       n:3:63: error: layer 'a' (Convolution): -1 is out of range for 'stride', which takes a whole number, 0 or more

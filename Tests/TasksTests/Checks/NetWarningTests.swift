@@ -69,6 +69,7 @@ import Testing
     (0...9, true, nil), (0...10, true, "labels go up to 10, but there are 10 classes"),
     (1...10, false, "labels run from 1 to 10, and the 10 classes are numbered from 0"),
     (1...9, true, "label 0 does not occur"), (1...9, false, nil),
+    (-1...9, false, "labels go down to -1"), (0...3e38, true, "labels go up to 1073741824"),
   ]
 
   @Test(arguments: labels)

@@ -102,6 +102,104 @@ import Testing
     #expect(file.nets[0].check.layers.map(\.type) == ["VoxelData", "InnerProduct", "SoftmaxWithLoss"])
   }
 
+  /// What nothing feeds is an excerpt, unless a name is a likely slip of the pen.
+  @Test func takesWhatAnExcerptLacksAsItsInputs() throws {
+    let excerpt = """
+      layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+        convolution_param { num_output: 4 kernel_size: 5 } }
+      layer { name: "ip" type: "InnerProduct" bottom: "conv" top: "ip" inner_product_param { num_output: 10 } }
+      layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+      """
+    let file = try check(excerpt)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers[0].tops.map(\.shape) == [[1, 3, 224, 224], [1]])
+    #expect(
+      file.nets[0].check.warnings.first?.message.hasPrefix(
+        "no layer makes 'data', 'label': the file is taken for an excerpt") == true)
+    #expect(!(try check(excerpt.replacingOccurrences(of: #"bottom: "conv""#, with: #"bottom: "conw""#))).loads)
+    #expect(!(try check(Self.trained.replacingOccurrences(of: #"bottom: "data""#, with: #"bottom: "input""#))).loads)
+  }
+
+  /// A net whose boxes come in TRAIN alone.
+  @Test func looksAtTheOnePhaseThatAFileIsFor() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+      layer { name: "y" type: "Input" top: "y" input_param { shape { dim: 2 dim: 3 } } include { phase: TRAIN } }
+      layer { name: "s" type: "Eltwise" bottom: "x" bottom: "y" top: "s" }
+      """)
+    #expect(file.loads && file.nets.map(\.name) == ["TRAIN"])
+    #expect(file.warnings.first?.message.hasPrefix("in TEST no layer makes bottom 'y'") == true, "\(file.warnings)")
+    #expect(file.warnings.first?.location?.line == 3)
+  }
+
+  @Test func guessesInputsThatAreNamedWithoutShapes() throws {
+    let file = try check(
+      """
+      input: "data"
+      layer { name: "d" type: "DummyData" top: "d" dummy_data_param { shape { dim: 1 } } }
+      layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" inner_product_param { num_output: 10 } }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    let warnings = file.nets[0].check.warnings.map(\.message)
+    #expect(warnings.contains("input 'data' has no input_shape or input_dim, and is left out"), "\(warnings)")
+    let layer = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" }
+      layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 10 } }
+      """)
+    #expect(layer.loads, "\(CheckText(layer).faults)")
+  }
+
+  @Test func readsQuotedTypesInLayersOf2014() throws {
+    let file = try check(
+      """
+      input: "x" input_dim: 2 input_dim: 3 input_dim: 1 input_dim: 1
+      layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "ip" inner_product_param { num_output: 3 } }
+      layers { name: "r" type: "RELU" bottom: "ip" top: "r" }
+      layers { name: "p" type: "Softmax" bottom: "r" top: "p" }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers.map(\.type) == ["Input", "InnerProduct", "ReLU", "Softmax"])
+    #expect(file.nets[0].check.warnings.filter { $0.message.hasSuffix("refused when the net is to run") }.count == 2)
+  }
+
+  /// Of layers of Caffe, forks' further bottoms are looked at and refused when run; a mistake stays one.
+  @Test func looksAroundBottomsThatForksAdd() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+      layer { name: "w" type: "Input" top: "w" input_param { shape { dim: 2 dim: 4 dim: 6 dim: 6 } } }
+      layer { name: "c" type: "Convolution" bottom: "x" bottom: "w" top: "c"
+        convolution_param { num_output: 4 kernel_size: 3 } }
+      layer { name: "l" type: "SigmoidCrossEntropyLoss" bottom: "c" bottom: "w" bottom: "w" top: "l" }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers.map { $0.tops[0].shape }.suffix(2) == [[2, 4, 6, 6], .scalar])
+    #expect(file.nets[0].check.warnings.contains { $0.message.contains("takes 2 bottoms, but 3 are given") })
+    #expect(
+      !(try check(
+        """
+        layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+        layer { name: "r" type: "ReLU" bottom: "x" bottom: "x" top: "r" }
+        """)).loads)
+  }
+
+  /// Layers of forks that resize to another blob, several of them side by side.
+  @Test func guessesWhatResizesToAnotherBlob() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 1 dim: 3 dim: 16 dim: 16 } } }
+      layer { name: "a" type: "Convolution" bottom: "x" top: "a" convolution_param { num_output: 4 kernel_size: 2 stride: 2 } }
+      layer { name: "b" type: "BilinearInterpolation" bottom: "a" bottom: "x" top: "b" }
+      layer { name: "c" type: "SoftGate" bottom: "a" bottom: "x" top: "c" }
+      layer { name: "d" type: "SoftGate" bottom: "a" bottom: "x" top: "d" }
+      layer { name: "e" type: "Concat" bottom: "x" bottom: "b" bottom: "c" bottom: "d" top: "e" }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers.last?.tops[0].shape == [1, 15, 16, 16])
+  }
+
   @Test func whatHasNoLayersIsNoNet() throws {
     #expect(!(try check(#"item { name: "face" label: 1 }"#)).loads)
   }
@@ -111,6 +209,10 @@ import Testing
     (#"layer { name: "c" type: "SLICE" bottom: "x" top: "c" }"#, "unknown layer type 'SLICE'"),
     (#"layer { name: "c" type: "InnerProduct" inner_product_param { num_outptu: 3 } }"#, "num_output"),
     (#"layer { name: "c" type: "InnerProduct" bottom: "x" top: "c" num_output: 3 }"#, "it belongs in"),
+    (
+      #"layer { name: "c" type: "InnerProduct" bottom: "x" top: "c" inner_product_param { num_output: ${N} } }"#,
+      "in a template, fill in the placeholder first"
+    ),
   ])
   func slipsOfThePenStayFaults(_ layer: String, _ message: String) throws {
     let file = try check(
