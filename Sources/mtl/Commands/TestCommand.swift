@@ -47,6 +47,7 @@ struct TestCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Accepted for old scripts and ignored.", visibility: .hidden))
   var gpu: String?
 
+  @OptionGroup var stateOptions: StateOptions
   @OptionGroup var engineOptions: EngineOptions
 
   func validate() throws {
@@ -60,8 +61,10 @@ struct TestCommand: ParsableCommand {
     engineOptions.prepareProcess()
     let path = snapshot ?? weights ?? ""
     let learned = try NetSource.readWeights(path)
-    let source = try model.map(NetSource.read(path:)) ?? TestCommand.definition(in: learned, path)
-    let evaluation = Evaluation(source: source, weights: learned, origin: path, engine: try engineOptions.makeEngine())
+    let source = try model.map(NetSource.read(path:)) ?? TestCommand.definition(in: learned, path, stateOptions.add)
+    let evaluation = Evaluation(
+      source: source, state: stateOptions.netState(.test, of: source), weights: learned, origin: path,
+      engine: try engineOptions.makeEngine())
     let outcome = try evaluation.run(iterations: iterations)
     for warning in outcome.warnings { printError(warning.description) }
     print(outcome.table)
@@ -70,11 +73,14 @@ struct TestCommand: ParsableCommand {
   }
 
   /// The net that a snapshot carries.
-  static func definition(in weights: NetParameter, _ path: String) throws -> NetSource {
+  static func definition(
+    in weights: NetParameter, _ path: String, _ add: (inout NetState) -> Void = { _ in }
+  ) throws -> NetSource {
     var net = weights
     for index in net.layer.indices { net.layer[index].blobs = [] }
     var state = net.state
     state.phase = .test
+    add(&state)
     let hasTestData = net.layer.contains { $0.bottom.isEmpty && !$0.top.isEmpty && state.admits($0) }
     // Weights in HDF5 have no definition at all.
     let isDefined = !net.layer.isEmpty && net.layer.allSatisfy(\.hasType)
@@ -89,6 +95,7 @@ struct TestCommand: ParsableCommand {
 /// A test of a net over a database, or over a number of batches.
 struct Evaluation {
   let source: NetSource
+  let state: NetState
   let weights: NetParameter
   let origin: String
   let engine: any Engine
@@ -132,10 +139,15 @@ struct Evaluation {
   }
 
   private func makeNet(_ source: NetSource) throws -> Net {
-    let net = try Net(source, engine: engine, catalogue: EngineOptions.catalogue, options: NetOptions(phase: .test))
+    var options = NetOptions(phase: .test)
+    options.state = state
+    let net = try Net(source, engine: engine, catalogue: EngineOptions.catalogue, options: options)
     let report = try net.load(weights, from: origin)
     if let layer = report.missing.first {
-      throw Diagnostic(.badWeights, "'\(origin)' has no weights for layer '\(layer)'; is it of another net?")
+      throw Diagnostic(
+        .badWeights,
+        "'\(origin)' has no weights for layer '\(layer)'; is it of another net, or of one that was trained with a --stage?"
+      )
     }
     return net
   }

@@ -30,6 +30,7 @@ struct TimeCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Accepted for old scripts and ignored.", visibility: .hidden))
   var gpu: String?
 
+  @OptionGroup var stateOptions: StateOptions
   @OptionGroup var engineOptions: EngineOptions
 
   func validate() throws {
@@ -41,9 +42,10 @@ struct TimeCommand: ParsableCommand {
     let log = TimingLog(Logger(label: "mtl", factory: { _ in GlogHandler() }))
     let start = monotonicSeconds()
     let engine = try engineOptions.makeEngine()
-    let net = try Net(
-      NetSource.read(path: model), engine: engine, catalogue: EngineOptions.catalogue,
-      options: NetOptions(phase: phase.phase))
+    let source = try NetSource.read(path: model)
+    var options = NetOptions(phase: phase.phase)
+    options.state = stateOptions.netState(phase.phase, of: source)
+    let net = try Net(source, engine: engine, catalogue: EngineOptions.catalogue, options: options)
     let built = monotonicSeconds() - start
     let timer = NetTimer(net: net)
     log.performingForward()

@@ -60,11 +60,7 @@ struct TrainCommand: ParsableCommand {
     completion: .directory)
   var tensorboard: String?
 
-  @Option(help: ArgumentHelp("The level of the training net's state.", valueName: "number"))
-  var level: Int32?
-
-  @Option(help: ArgumentHelp("Stages of the training net's state (several with commas).", valueName: "names"))
-  var stage: String?
+  @OptionGroup var stateOptions: StateOptions
 
   @Option(help: "What SIGINT (Ctrl-C) does: stop (after a snapshot), snapshot, none.")
   var sigintEffect: Interruption.Effect = .stop
@@ -123,8 +119,9 @@ struct TrainCommand: ParsableCommand {
   /// The solver file, with the state that the command line adds.
   private func solverSource() throws -> SolverSource {
     var source = try SolverSource.read(path: solver)
-    if let level { source.parameter.trainState.level = level }
-    if let stage { source.parameter.trainState.stage += stage.split(separator: ",").map(String.init) }
+    if stateOptions.level != nil || stateOptions.stage != nil {
+      stateOptions.add(&source.parameter.trainState)
+    }
     return source
   }
 

@@ -2,6 +2,7 @@ import CaffeSchema
 import ComputeReference
 import Foundation
 import HDF5Files
+import Nets
 import Testing
 
 @testable import mtl
@@ -29,8 +30,11 @@ import Testing
       \(more)
       """
     let source = try NetSource(text: text, file: folder + "/net.prototxt")
-    return try Evaluation(source: source, weights: NetParameter(), origin: "none", engine: ReferenceEngine())
-      .run(iterations: nil)
+    return try Evaluation(
+      source: source, state: NetOptions(phase: .test).state, weights: NetParameter(), origin: "none",
+      engine: ReferenceEngine()
+    )
+    .run(iterations: nil)
   }
 
   @Test func takesEachRecordOnce() throws {

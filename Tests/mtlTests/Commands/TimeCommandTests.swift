@@ -64,6 +64,19 @@ import Testing
     #expect(lines == ["0"])
   }
 
+  @Test func layersBelongToStagesAndLevels() throws {
+    let net = """
+      layer { name: "data" type: "DummyData" top: "x" dummy_data_param { shape { dim: 2 } } }
+      layer { name: "staged" type: "ReLU" bottom: "x" top: "a" include { stage: "deep" min_level: 2 } }
+      layer { name: "plain" type: "ReLU" bottom: "x" top: "b" exclude { stage: "deep" } }
+      """
+    try Data(net.utf8).write(to: folder.appendingPathComponent("staged.prototxt"))
+    let time = "\"$mtl\" time -model=staged.prototxt -iterations 1 -phase TEST --engine reference"
+    let names = "2>/dev/null | awk '$2 == \"ReLU\" { print $1 }'"
+    #expect(try output(of: "\(time) \(names)") == ["plain"])
+    #expect(try output(of: "\(time) -level 2 -stage more,deep \(names)") == ["staged"])
+  }
+
   @Test func tablesGoToStandardOutput() throws {
     let lines = try output(
       of: "\(command) 2>/dev/null | awk '/^conv/ { print $2 } /^(forward|backward|without)/ { print $1 }'")

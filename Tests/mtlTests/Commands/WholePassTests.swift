@@ -47,8 +47,11 @@ import Testing
   }
 
   private func evaluation() throws -> Evaluation.Outcome {
-    try Evaluation(source: source(), weights: NetParameter(), origin: "none", engine: ReferenceEngine())
-      .run(iterations: nil)
+    try Evaluation(
+      source: source(), state: NetOptions(phase: .test).state, weights: NetParameter(), origin: "none",
+      engine: ReferenceEngine()
+    )
+    .run(iterations: nil)
   }
 
   /// Of the ten, 0 and 0.1 have 0.05 nearer than each other, and the two of label 4 are far apart: 6 of 10 are found at
