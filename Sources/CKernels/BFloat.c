@@ -6,11 +6,10 @@
 
    Weights are read once, piece by piece, and a piece is used right after it was rounded: while it is, the next one is
    asked for, since nothing else would be read then. */
-#if defined(__x86_64__)
 #include "CKernels.h"
 
+#if defined(__x86_64__)
 #include <immintrin.h>
-#include <string.h>
 
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16"))), apply_to = function)
 
@@ -236,4 +235,24 @@ void mtl_bfloat_gradient(
 }
 
 #pragma clang attribute pop
+#else
+/* Never called, since `mtl_has_bfloat` is false. */
+long mtl_bfloat_row(long steps) { __builtin_trap(); }
+long mtl_bfloat_pairs(long steps) { __builtin_trap(); }
+long mtl_bfloat_span(long columns) { __builtin_trap(); }
+void mtl_bfloat_rows(long from, long to, long steps, const float *x, uint16_t *y) { __builtin_trap(); }
+void mtl_bfloat_columns(long from, long to, long steps, long columns, const float *x, uint32_t *y) { __builtin_trap(); }
+void mtl_bfloat_turned(long from, long to, long steps, long columns, const float *x, uint32_t *y) { __builtin_trap(); }
+void mtl_bfloat_inner(
+    long from, long to, long rows, long steps, const uint16_t *a, const float *b, bool adds, float *c, long c_row) {
+  __builtin_trap();
+}
+void mtl_bfloat_outer(
+    long from, long to, long rows, long steps, const uint16_t *a, const float *b, long columns, float *c) {
+  __builtin_trap();
+}
+void mtl_bfloat_gradient(
+    long from, long to, long steps, const uint32_t *a, const uint32_t *b, long columns, bool adds, float *c) {
+  __builtin_trap();
+}
 #endif

@@ -16,29 +16,22 @@ static void halve(long count, const float *x, uint16_t *y) {
 
 /* ---- Element by element ---- */
 
-/* 32 at once, as whole numbers: written as vectors since a top may be its bottom, which compilers leave unvectorised. */
-typedef uint16_t halves32 __attribute__((ext_vector_type(32), aligned(2), may_alias));
-
-/* The bits of negative numbers and of positive ones, NaN not among them. */
+/* The bits of negative numbers and of positive ones, NaN not among them, of a vector of halves. Vectors are written out
+   since a top may be its bottom, which compilers leave unvectorised; counts are multiples of 16. */
 #define IS_NEGATIVE_HALF(v) ((v)-0x8001 <= 0x7f7f)
 #define IS_POSITIVE_HALF(v) ((v)-1 <= 0x7f7f)
 
 static void rectify_halves(long count, float slope, const void *bottom, void *top) {
   const uint16_t *x = bottom;
   uint16_t *y = top;
-  if (slope == 0) {
-    long i = 0;
-    for (; i + 32 <= count; i += 32) {
-      halves32 v = *(const halves32 *)(x + i);
-      *(halves32 *)(y + i) = IS_NEGATIVE_HALF(v) ? (halves32)0 : v;
-    }
-    for (; i < count; i++) y[i] = IS_NEGATIVE_HALF((uint16_t)x[i]) ? 0 : x[i];
-    return;
-  }
   for (long i = 0; i < count; i += 16) {
     halves16 v = *(const halves16 *)(x + i);
-    floats16 wide = widen16(v);
-    *(halves16 *)(y + i) = halve16(wide < 0.0f ? slope * wide : wide);
+    if (slope == 0) {
+      *(halves16 *)(y + i) = IS_NEGATIVE_HALF(v) ? (halves16)0 : v;
+    } else {
+      floats16 wide = widen16(v);
+      *(halves16 *)(y + i) = halve16(wide < 0.0f ? slope * wide : wide);
+    }
   }
 }
 
@@ -46,18 +39,14 @@ static void rectify_backward_halves(
     long count, float slope, const void *reference, const void *dtop, void *dbottom) {
   const uint16_t *x = reference, *dy = dtop;
   uint16_t *dx = dbottom;
-  if (slope == 0) {
-    long i = 0;
-    for (; i + 32 <= count; i += 32) {
-      halves32 v = *(const halves32 *)(x + i);
-      *(halves32 *)(dx + i) = IS_POSITIVE_HALF(v) ? *(const halves32 *)(dy + i) : (halves32)0;
-    }
-    for (; i < count; i++) dx[i] = IS_POSITIVE_HALF((uint16_t)x[i]) ? dy[i] : 0;
-    return;
-  }
   for (long i = 0; i < count; i += 16) {
-    floats16 at = widen16(*(const halves16 *)(x + i)), wide = widen16(*(const halves16 *)(dy + i));
-    *(halves16 *)(dx + i) = halve16(at > 0.0f ? wide : slope * wide);
+    halves16 at = *(const halves16 *)(x + i), v = *(const halves16 *)(dy + i);
+    if (slope == 0) {
+      *(halves16 *)(dx + i) = IS_POSITIVE_HALF(at) ? v : (halves16)0;
+    } else {
+      floats16 wide = widen16(v);
+      *(halves16 *)(dx + i) = halve16(widen16(at) > 0.0f ? wide : slope * wide);
+    }
   }
 }
 

@@ -67,8 +67,13 @@ private let processorHasHalves = (try? CPUEngine(threads: 1, precision: .bfloat)
     #expect(op.topLayout.name == "nChw16c_bf16")
   }
 
+  /// An odd number of vectors.
+  static let oddRectifiers: [OpCase.Operation] = [0, 0.25].map {
+    .rectifier(RectifierDescription(shape: [1, 16, 7, 7], negativeSlope: $0))
+  }
+
   /// Ops behind a convolution in bfloat, with a channel count that fills no block up and one that does.
-  static let between: [OpCase.Operation] = [64, 44].flatMap { channels -> [OpCase.Operation] in
+  static let between: [OpCase.Operation] = oddRectifiers + [64, 44].flatMap { channels -> [OpCase.Operation] in
     let shape: Shape = [4, channels, 17, 15]
     func pooling(_ method: PoolingDescription.Method, _ kernel: Int, stride: Int, mask: Bool = false)
       -> OpCase.Operation
