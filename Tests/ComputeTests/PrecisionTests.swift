@@ -69,38 +69,40 @@ private let processorHasHalves = (try? CPUEngine(threads: 1, precision: .bfloat)
 
   /// An odd number of vectors.
   static let oddRectifiers: [OpCase.Operation] = [0, 0.25].map {
-    .rectifier(RectifierDescription(shape: [1, 16, 7, 7], negativeSlope: $0))
+    .rectifier(RectifierDescription(shape: [3, 48, 35, 35], negativeSlope: $0))
   }
 
   /// Ops behind a convolution in bfloat, with a channel count that fills no block up and one that does.
-  static let between: [OpCase.Operation] = oddRectifiers + [64, 44].flatMap { channels -> [OpCase.Operation] in
-    let shape: Shape = [4, channels, 17, 15]
-    func pooling(_ method: PoolingDescription.Method, _ kernel: Int, stride: Int, mask: Bool = false)
-      -> OpCase.Operation
-    {
-      .pooling(
-        PoolingDescription(
-          method: method, batch: 4, channels: channels, bottomExtents: [17, 15],
-          topExtents: [17, 15].map { ($0 + 2 - kernel) / stride + 1 }, kernel: [kernel, kernel],
-          stride: [stride, stride], pad: [1, 1], wantsMask: mask))
+  static let between: [OpCase.Operation] =
+    oddRectifiers
+    + [64, 44].flatMap { channels -> [OpCase.Operation] in
+      let shape: Shape = [4, channels, 17, 15]
+      func pooling(_ method: PoolingDescription.Method, _ kernel: Int, stride: Int, mask: Bool = false)
+        -> OpCase.Operation
+      {
+        .pooling(
+          PoolingDescription(
+            method: method, batch: 4, channels: channels, bottomExtents: [17, 15],
+            topExtents: [17, 15].map { ($0 + 2 - kernel) / stride + 1 }, kernel: [kernel, kernel],
+            stride: [stride, stride], pad: [1, 1], wantsMask: mask))
+      }
+      func norm(_ statistics: BatchNormDescription.Statistics, rectifies: Bool) -> OpCase.Operation {
+        .batchNorm(
+          BatchNormDescription(
+            shape: shape, epsilon: 1e-3, statistics: statistics, hasScale: rectifies, hasShift: rectifies,
+            rectifies: rectifies))
+      }
+      return [
+        .rectifier(RectifierDescription(shape: shape)),
+        .rectifier(RectifierDescription(shape: shape, negativeSlope: 0.25)),
+        pooling(.max, 3, stride: 2, mask: true), pooling(.max, 2, stride: 2), pooling(.average, 3, stride: 1),
+        .localResponse(LocalResponseDescription(shape: shape, size: 5, alpha: 1, beta: 0.75, k: 1)),
+        norm(.batch, rectifies: false), norm(.batch, rectifies: true), norm(.given, rectifies: false),
+        .sum(SumDescription(shape: shape, coefficients: [1, -2])),
+        .sum(SumDescription(shape: shape, coefficients: [1, 1, 0.5], rectifies: true)),
+        .concat(ConcatDescription(bottomShapes: [[4, 64, 17, 15], shape], axis: 1)),
+      ]
     }
-    func norm(_ statistics: BatchNormDescription.Statistics, rectifies: Bool) -> OpCase.Operation {
-      .batchNorm(
-        BatchNormDescription(
-          shape: shape, epsilon: 1e-3, statistics: statistics, hasScale: rectifies, hasShift: rectifies,
-          rectifies: rectifies))
-    }
-    return [
-      .rectifier(RectifierDescription(shape: shape)),
-      .rectifier(RectifierDescription(shape: shape, negativeSlope: 0.25)),
-      pooling(.max, 3, stride: 2, mask: true), pooling(.max, 2, stride: 2), pooling(.average, 3, stride: 1),
-      .localResponse(LocalResponseDescription(shape: shape, size: 5, alpha: 1, beta: 0.75, k: 1)),
-      norm(.batch, rectifies: false), norm(.batch, rectifies: true), norm(.given, rectifies: false),
-      .sum(SumDescription(shape: shape, coefficients: [1, -2])),
-      .sum(SumDescription(shape: shape, coefficients: [1, 1, 0.5], rectifies: true)),
-      .concat(ConcatDescription(bottomShapes: [[4, 64, 17, 15], shape], axis: 1)),
-    ]
-  }
 
   /// On inputs that have no more digits, so that all but the results' last rounding is float.
   @Test(arguments: between)
