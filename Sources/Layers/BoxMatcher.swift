@@ -1,6 +1,5 @@
 import CaffeSchema
 import Diagnostics
-import Glibc
 import Nets
 import Tensors
 
@@ -17,6 +16,8 @@ final class BoxMatcher {
   private let boxCode: BoxCode
   private let identity: Diagnostic.Layer
   private let classes: Int
+  /// Locations of a box: one for all classes, or one for each.
+  private let locationCount: Int
   /// Rows of the objects of the present image, and those that still look for their best box.
   private var objects: [Int] = []
   private var open: [Int] = []
@@ -32,6 +33,12 @@ final class BoxMatcher {
     boxCode = code
     identity = fields.identity
     classes = Int(param.numClasses)
+    locationCount = param.shareLocation ? 1 : classes
+  }
+
+  /// Where the locations of a box begin that are for an object.
+  func location(_ image: Int, _ box: Int, _ object: Int, _ bottoms: [Blob]) -> Int {
+    ((image * priors.count + box) * locationCount + (locationCount > 1 ? label(of: object, bottoms) : 0)) * 4
   }
 
   func label(of object: Int, _ bottoms: [Blob]) -> Int { Int(bottoms[3].values[8 * object + 1]) }
@@ -194,15 +201,5 @@ final class BoxMatcher {
       picked.append(box)
       isPicked[candidate.box] = true
     }
-  }
-
-  /// -ln of the softmax's probability of a class.
-  func softmaxCost(_ x: UnsafePointer<Float>, label: Int) -> Float {
-    var largest = x[0]
-    for c in 1..<max(1, classes) where x[c] > largest { largest = x[c] }
-    var sum: Float = 0
-    for c in 0..<classes { sum += expf(x[c] - largest) }
-    let probability = expf(x[label] - largest) / sum
-    return -logf(probability < .leastNormalMagnitude ? .leastNormalMagnitude : probability)
   }
 }

@@ -1,7 +1,6 @@
 import CaffeSchema
 import Compute
 import Diagnostics
-import Glibc
 import Nets
 import Tensors
 
@@ -19,16 +18,14 @@ package struct FocalLoss: Layer {
   package static let topCount = 1...2
 
   private let fields: LayerFields
-  private let param: FocalLossParameter
+  private let cost: FocalCost
   private let axis: Int
   private let normalization: LossNormalization
 
   package init(_ fields: LayerFields) throws {
     self.fields = fields
-    param = fields.parameter.focalLossParam
-    try fields.refuse(param.type != .origin, "focal_loss_param.type", "ORIGIN is")
-    try fields.refuse(param.hasBeta && param.beta != 1, "focal_loss_param.beta", "ORIGIN has none")
-    guard param.gamma >= 0 else { throw fields.fault("gamma must not be below 0", at: "focal_loss_param.gamma") }
+    cost = try FocalCost(fields)
+    let param = fields.parameter.focalLossParam
     try SoftmaxDescription.refuseForks(fields)
     axis = Int(param.hasAxis ? param.axis : fields.parameter.softmaxParam.axis)
     normalization = try LossNormalization(fields, default: .valid)
@@ -61,7 +58,7 @@ package struct FocalLoss: Layer {
     let probabilities = binding.topShapes.count > 1 ? binding.top(1) : nil
     binding.backwardReads(bottoms: [targets], tops: probabilities.map { [$0] } ?? [])
     return Run(
-      op, labels.of(scores), param, scores, targets, loss,
+      op, labels.of(scores), cost, scores, targets, loss,
       probabilities: probabilities?.dataRegion ?? binding.workspace(scores.count * MemoryLayout<Float>.stride),
       normalization: normalization)
   }
@@ -69,8 +66,7 @@ package struct FocalLoss: Layer {
   private final class Run: LossRun {
     private let op: any SoftmaxOp
     private let labels: ClassLabels
-    private let alpha: Float
-    private let gamma: Float
+    private let cost: FocalCost
     private let scores: Blob
     private let targets: Blob
     private let loss: Blob
@@ -80,12 +76,12 @@ package struct FocalLoss: Layer {
     var labelledCount: Int { counts.labelled }
 
     init(
-      _ op: any SoftmaxOp, _ labels: ClassLabels, _ param: FocalLossParameter, _ scores: Blob, _ targets: Blob,
+      _ op: any SoftmaxOp, _ labels: ClassLabels, _ cost: FocalCost, _ scores: Blob, _ targets: Blob,
       _ loss: Blob, probabilities: Region, normalization: LossNormalization
     ) {
       self.op = op
       self.labels = labels
-      (alpha, gamma) = (param.alpha, param.gamma)
+      self.cost = cost
       self.scores = scores
       self.targets = targets
       self.loss = loss
@@ -103,10 +99,7 @@ package struct FocalLoss: Layer {
       for position in 0..<(labels.outer * labels.inner) {
         guard let label = try labels.label(targets.values, position) else { continue }
         labelled += 1
-        let probability = p[start(position) + label * labels.inner]
-        sum -= Double(
-          alpha * powf(1 - probability, gamma)
-            * logf(probability < .leastNormalMagnitude ? .leastNormalMagnitude : probability))
+        sum += Double(cost.cost(p[start(position) + label * labels.inner]))
       }
       counts = labels.counts(targets.values, labelled: labelled)
       loss.values[0] = Float(sum) / normalizer
@@ -116,18 +109,14 @@ package struct FocalLoss: Layer {
       position / labels.inner * labels.classes * labels.inner + position % labels.inner
     }
 
-    /// By the score of class c: alpha (gamma (1 - p)^(gamma - 1) p ln p - (1 - p)^gamma) ([c is the label] - p of c).
     func backward() throws {
       let p = probabilities.pointer.assumingMemoryBound(to: Float.self)
       let dx = scores.gradients
-      let factor = loss.hasGradient ? alpha * loss.gradients[0] / normalizer : 0
+      let factor = loss.hasGradient ? loss.gradients[0] / normalizer : 0
       dx.update(repeating: 0, count: scores.count)
       for position in 0..<(labels.outer * labels.inner) {
         guard let label = try labels.label(targets.values, position) else { continue }
-        let probability = p[start(position) + label * labels.inner]
-        let rest = max(1 - probability, .leastNormalMagnitude)
-        let logarithm = logf(probability < .leastNormalMagnitude ? .leastNormalMagnitude : probability)
-        let slope = gamma * powf(rest, gamma - 1) * probability * logarithm - powf(rest, gamma)
+        let slope = cost.slope(p[start(position) + label * labels.inner])
         for c in 0..<labels.classes {
           let at = start(position) + c * labels.inner
           dx[at] = factor * slope * ((c == label ? 1 : 0) - p[at])

@@ -6,12 +6,14 @@ import Tensors
 
 /// Resizes planes by bilinear interpolation, corner to corner (DeepLab: Chen et al., ICLR 2015).
 ///
-/// Bottom N x C x H x W. `pad_beg` and `pad_end`, 0 or less, cut rows and columns off first. The top's planes are
-/// (H - 1) / `shrink_factor` + 1, or H + (H - 1) (`zoom_factor` - 1), or the one after the other, or `height` x `width`.
+/// Bottoms: N x C x H x W; optionally a blob of any channels, whose planes the top's are then as large as. `pad_beg` and
+/// `pad_end`, 0 or less, cut rows and columns off first. Without a second bottom the top's planes are (H - 1) /
+/// `shrink_factor` + 1, or H + (H - 1) (`zoom_factor` - 1), or the one after the other; or `height` x `width`; or, of one
+/// fork, H `full_zoom_factor`.
 package struct Interp: Layer {
   package static let type = "Interp"
   package static let parameterFields: [String]? = ["interp_param"]
-  package static let bottomCount = 1...1
+  package static let bottomCount = 1...2
   package static let topCount = 1...1
 
   private let fields: LayerFields
@@ -20,19 +22,29 @@ package struct Interp: Layer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.interpParam
-    try fields.refuse(param.hasFullZoomFactor, "interp_param.full_zoom_factor", "give height and width")
-    try fields.refuse(param.hasUseBlobSize, "interp_param.use_blob_size", "give height and width")
     guard param.padBeg <= 0, param.padEnd <= 0 else {
       throw fields.fault("pad_beg and pad_end can only cut: 0 or less", at: "interp_param")
     }
-    guard param.hasZoomFactor || param.hasShrinkFactor || (param.hasHeight && param.hasWidth) else {
-      throw fields.fault(
-        "the size is missing; give zoom_factor, shrink_factor, or height and width", at: "interp_param")
+    let isZoomed = param.hasZoomFactor || param.hasShrinkFactor || param.hasFullZoomFactor
+    let isGiven = isZoomed || param.hasHeight || param.hasWidth
+    let followsBottom = fields.parameter.bottom.count > 1
+    guard !param.hasUseBlobSize || param.useBlobSize == followsBottom else {
+      throw fields.fault("use_blob_size goes with a second bottom", at: "interp_param.use_blob_size")
     }
-    guard param.zoomFactor >= 1, param.shrinkFactor >= 1 else {
-      throw fields.fault("zoom_factor and shrink_factor must be at least 1", at: "interp_param")
+    guard !(followsBottom && isGiven) else {
+      throw fields.fault("the size is given twice: by the second bottom and by interp_param", at: "interp_param")
+    }
+    guard followsBottom || isZoomed || (param.hasHeight && param.hasWidth) else {
+      throw fields.fault(
+        "the size is missing; give zoom_factor, shrink_factor, height and width, or a second bottom", at: "interp_param"
+      )
+    }
+    guard param.zoomFactor >= 1, param.shrinkFactor >= 1, param.fullZoomFactor >= 1 else {
+      throw fields.fault("zoom_factor, shrink_factor and full_zoom_factor must be at least 1", at: "interp_param")
     }
   }
+
+  package func takesGradient(bottom index: Int) -> Bool { index == 0 }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     let bottom = Interp.planes(bottoms[0])
@@ -42,18 +54,21 @@ package struct Interp: Layer {
         .badShape,
         "needs a bottom of 4 axes (N x C x H x W), or fewer, of which something is left, but it is \(bottoms[0])")
     }
-    let top = try (2...3).map { axis in
-      var extent = bottom[axis] + cut
-      if !param.hasZoomFactor, !param.hasShrinkFactor {
-        extent = Int(axis == 2 ? param.height : param.width)
-      } else {
-        if param.hasShrinkFactor { extent = (extent - 1) / Int(param.shrinkFactor) + 1 }
-        if param.hasZoomFactor { extent += (extent - 1) * (Int(param.zoomFactor) - 1) }
-      }
-      guard extent > 0 else { throw fields.fault("height and width must be at least 1", at: "interp_param") }
-      return extent
+    let top = (2...3).map { axis in
+      bottoms.count > 1 ? bottoms[1].extent(axis) : extent(bottom[axis] + cut, axis)
     }
+    guard top[0] > 0, top[1] > 0 else { throw fields.fault("height and width must be at least 1", at: "interp_param") }
     return LayerShapes(tops: [[bottom[0], bottom[1], top[0], top[1]]])
+  }
+
+  /// Of the top's planes, without a second bottom, when what is left of the bottom's is `bottom`.
+  private func extent(_ bottom: Int, _ axis: Int) -> Int {
+    if param.hasShrinkFactor || param.hasZoomFactor {
+      let shrunk = param.hasShrinkFactor ? (bottom - 1) / Int(param.shrinkFactor) + 1 : bottom
+      return shrunk + (param.hasZoomFactor ? (shrunk - 1) * (Int(param.zoomFactor) - 1) : 0)
+    }
+    if param.hasHeight, param.hasWidth { return Int(axis == 2 ? param.height : param.width) }
+    return bottom * Int(param.fullZoomFactor)
   }
 
   /// With axes of 1 behind those that are missing, as the DeepLab layer reads labels N.
@@ -61,7 +76,9 @@ package struct Interp: Layer {
     Shape(shape.dims + [Int](repeating: 1, count: max(0, 4 - shape.rank)))
   }
 
-  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .all : nil }
+  package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
+    axis == 0 ? RowwiseBlobs(bottoms: [0]) : nil
+  }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     binding.backwardReads()
@@ -145,7 +162,10 @@ package struct Interp: Layer {
     example("to a size", "height: 7 width: 5"), example("zoom", "zoom_factor: 2"),
     example("shrink, cut", "shrink_factor: 2 pad_beg: -1"),
     example("shrink and zoom", "shrink_factor: 2 zoom_factor: 3"),
-    example("to one row", "height: 1 width: 4"),
+    example("to one row", "height: 1 width: 4"), example("full zoom", "full_zoom_factor: 2"),
+    LayerExample(
+      "to the size of another blob", inputs: [.normal([2, 2, 4, 6]), .normal([2, 1, 7, 5])],
+      #"layer { name: "i" type: "Interp" bottom: "in0" bottom: "in1" top: "i" interp_param { use_blob_size: true } }"#),
     LayerExample(
       "one value a record", inputs: [.normal([3])],
       #"layer { name: "i" type: "Interp" bottom: "in0" top: "i" interp_param { height: 2 width: 3 } }"#),

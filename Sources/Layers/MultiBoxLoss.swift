@@ -9,14 +9,16 @@ import Tensors
 /// cost, over the default boxes that are matched to an object and, of the others, the hardest negatives.
 ///
 /// Bottoms: locations N x (boxes 4), confidences N x (boxes `num_classes`), default boxes 1 x 2 x (boxes 4), objects 1 x 1
-/// x M x 8 (image, class, instance, xmin, ymin, xmax, ymax, difficult; image -1 or NaN, or class NaN: no object).
+/// x M x 8 (image, class, instance, xmin, ymin, xmax, ymax, difficult; image -1 or NaN, or class NaN: no object). With
+/// `share_location: false` locations are N x (boxes `num_classes` 4), of which a box takes those of its object's class.
 /// Locations and confidences take a gradient. Each object takes the default box that overlaps it most, and with
 /// `match_type: PER_PREDICTION` also all that overlap it by `overlap_threshold`. `mining_type: MAX_NEGATIVE` adds
 /// `neg_pos_ratio` negatives for each match, those of overlap below `neg_overlap` whose background costs most;
 /// HARD_EXAMPLE takes, of all boxes, the `sample_size` that cost most, and the other matches count for nothing; NONE takes
 /// all. `nms_param` leaves out mined boxes that overlap a harder one by more than its threshold, the predicted boxes or,
-/// with `use_prior_for_nms`, the default ones. Costs: smooth L1 or L2 (half the square); softmax, or logistic over the classes. The sum is divided by the
-/// matches (`normalization: VALID`, the default), N (BATCH_SIZE), N boxes (FULL) or not (NONE).
+/// with `use_prior_for_nms`, the default ones. Costs: smooth L1 or L2 (half the square); softmax, or logistic over the
+/// classes. The sum is divided by the matches (`normalization: VALID`, the default), N (BATCH_SIZE), N boxes (FULL) or not
+/// (NONE).
 package struct MultiBoxLoss: NormalizedLoss {
   package static let type = "MultiBoxLoss"
   package static let parameterFields: [String]? = ["multibox_loss_param", "loss_param"]
@@ -28,17 +30,27 @@ package struct MultiBoxLoss: NormalizedLoss {
   private let param: MultiBoxLossParameter
   private let normalization: LossNormalization
   private let code: BoxCode
+  /// Of MultiBoxFocalLoss; nil for plain costs.
+  private let focal: FocalCost?
 
-  package init(_ fields: LayerFields) throws {
+  package init(_ fields: LayerFields) throws { try self.init(fields, focal: nil) }
+
+  init(_ fields: LayerFields, focal: FocalCost?) throws {
     self.fields = fields
+    self.focal = focal
     param = fields.parameter.multiboxLossParam
     normalization = try LossNormalization(fields, default: .valid)
     code = try BoxCode(fields, param.codeType, usesVariance: true, at: "multibox_loss_param.code_type")
     let place = "multibox_loss_param."
     try fields.refuse(
       fields.parameter.lossParam.hasIgnoreLabel, "loss_param.ignore_label", "objects have their classes")
-    try fields.refuse(!param.shareLocation, place + "share_location", "all classes share the locations")
-    try fields.refuse(param.confLossType == .focalsoftmax, place + "conf_loss_type", "SOFTMAX and LOGISTIC are")
+    try fields.refuse(
+      param.confLossType == .focalsoftmax, place + "conf_loss_type", "take a MultiBoxFocalLoss layer with SOFTMAX")
+    guard param.shareLocation || (param.miningType == .none && param.usePriorForMatching) else {
+      throw fields.fault(
+        "share_location: false goes with mining_type: NONE and use_prior_for_matching: true",
+        at: place + "share_location")
+    }
     guard param.miningType != .hardExample || param.sampleSize > 0 else {
       throw fields.fault("sample_size must be at least 1", at: place + "sample_size")
     }
@@ -52,8 +64,10 @@ package struct MultiBoxLoss: NormalizedLoss {
     guard param.negPosRatio >= 0 else {
       throw fields.fault("neg_pos_ratio must not be below 0", at: place + "neg_pos_ratio")
     }
-    guard !param.mapObjectToAgnostic || param.backgroundLabelID + 1 < param.numClasses else {
-      throw fields.fault("map_object_to_agnostic needs a class behind the background", at: place + "num_classes")
+    guard !param.mapObjectToAgnostic || (param.shareLocation && param.backgroundLabelID + 1 < param.numClasses) else {
+      throw fields.fault(
+        "map_object_to_agnostic needs a class behind the background, and share_location",
+        at: place + "map_object_to_agnostic")
     }
     guard !param.hasDoNegMining || param.doNegMining == (param.miningType != .none) else {
       throw fields.fault("do_neg_mining contradicts mining_type; give the latter", at: place + "do_neg_mining")
@@ -67,7 +81,9 @@ package struct MultiBoxLoss: NormalizedLoss {
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
     let priors = try DefaultBoxes(fields, priors: bottoms[2], bottom: 2)
     let (images, classes) = (bottoms[0].extent(0), Int(param.numClasses))
-    guard bottoms[0].count == images * priors.count * 4, bottoms[1].count == images * priors.count * classes else {
+    let locations = param.shareLocation ? 1 : classes
+    guard bottoms[0].count == images * priors.count * locations * 4, bottoms[1].count == images * priors.count * classes
+    else {
       throw fields.fault(
         .badShape,
         "\(priors.count) default boxes and \(classes) classes do not fit locations \(bottoms[0]) and confidences \(bottoms[1])"
@@ -84,13 +100,14 @@ package struct MultiBoxLoss: NormalizedLoss {
     binding.backwardReads(bottoms: bottoms)
     let priors = try DefaultBoxes(fields, priors: binding.bottomShapes[2], bottom: 2)
     return Run(
-      param, normalization, BoxMatcher(fields, param, code, priors), bottoms, binding.top(0),
+      param, normalization, focal, BoxMatcher(fields, param, code, priors), bottoms, binding.top(0),
       targets: binding.workspace(bottoms[0].shape.extent(0) * priors.count * MemoryLayout<Int32>.stride))
   }
 
   private final class Run: LossRun {
     private let param: MultiBoxLossParameter
     private let normalization: LossNormalization
+    private let focal: FocalCost?
     private let matcher: BoxMatcher
     private let bottoms: [Blob]
     private let loss: Blob
@@ -102,11 +119,12 @@ package struct MultiBoxLoss: NormalizedLoss {
     private(set) var labelledCount = 0
 
     init(
-      _ param: MultiBoxLossParameter, _ normalization: LossNormalization, _ matcher: BoxMatcher, _ bottoms: [Blob],
-      _ loss: Blob, targets: Region
+      _ param: MultiBoxLossParameter, _ normalization: LossNormalization, _ focal: FocalCost?, _ matcher: BoxMatcher,
+      _ bottoms: [Blob], _ loss: Blob, targets: Region
     ) {
       self.param = param
       self.normalization = normalization
+      self.focal = focal
       self.matcher = matcher
       self.bottoms = bottoms
       self.loss = loss
@@ -127,7 +145,7 @@ package struct MultiBoxLoss: NormalizedLoss {
       var sum = 0.0
       for image in 0..<images {
         try matcher.match(image, bottoms, target + image * boxes) { box, object in
-          let cost = confidenceCost(image, box, object)
+          let cost = confidenceCost(image, box, object, nil)
           return object >= 0 ? cost + locationCost(image, box, object) : cost
         }
         for box in 0..<boxes {
@@ -137,7 +155,7 @@ package struct MultiBoxLoss: NormalizedLoss {
             labelledCount += 1
             sum += Double(param.locWeight) * locationCost(image, box, object)
           }
-          sum += confidenceCost(image, box, object)
+          sum += confidenceCost(image, box, object, focal)
         }
       }
       loss.values[0] = Float(sum) / normalizer
@@ -145,7 +163,7 @@ package struct MultiBoxLoss: NormalizedLoss {
 
     /// The differences between what is predicted and what should be; 0 where `bp_inside` leaves a corner out.
     private func difference(_ image: Int, _ box: Int, _ object: Int) -> SIMD4<Float> {
-      let predicted = bottoms[0].values + (image * boxes + box) * 4
+      let predicted = bottoms[0].values + matcher.location(image, box, object, bottoms)
       let wanted = matcher.code(of: object, box, bottoms)
       var difference = SIMD4(predicted[0], predicted[1], predicted[2], predicted[3]) - wanted
       if param.bpInside {
@@ -174,10 +192,11 @@ package struct MultiBoxLoss: NormalizedLoss {
       return param.confLossType == .logistic && param.miningType == .none ? nil : Int(param.backgroundLabelID)
     }
 
-    private func confidenceCost(_ image: Int, _ box: Int, _ object: Int) -> Double {
+    private func confidenceCost(_ image: Int, _ box: Int, _ object: Int, _ focal: FocalCost?) -> Double {
       let x = bottoms[1].values + (image * boxes + box) * classes
       guard param.confLossType == .logistic else {
-        return Double(matcher.softmaxCost(x, label: label(object) ?? 0))
+        let probability = softmax(x).probability(label(object) ?? 0)
+        return Double(focal.map { $0.cost(probability) } ?? FocalCost.crossEntropy(probability))
       }
       let wanted = label(object)
       var sum: Float = 0
@@ -195,10 +214,12 @@ package struct MultiBoxLoss: NormalizedLoss {
     }
 
     private func addLocation(_ position: Int, _ object: Int, _ factor: Float) {
-      let gradient = bottoms[0].gradients + position * 4
-      gradient.update(repeating: 0, count: 4)
+      let width = param.shareLocation ? 4 : 4 * classes
+      (bottoms[0].gradients + position * width).update(repeating: 0, count: width)
       guard object >= 0 else { return }
-      let difference = difference(position / boxes, position % boxes, object)
+      let (image, box) = (position / boxes, position % boxes)
+      let difference = difference(image, box, object)
+      let gradient = bottoms[0].gradients + matcher.location(image, box, object, bottoms)
       for k in 0..<4 {
         let d = difference[k]
         gradient[k] = factor * (param.locLossType == .l2 || abs(d) < 1 ? d : d > 0 ? 1 : -1)
@@ -217,11 +238,28 @@ package struct MultiBoxLoss: NormalizedLoss {
         for c in 0..<classes { gradient[c] = factor * (1 / (1 + expf(-x[c])) - (c == wanted ? 1 : 0)) }
         return
       }
-      var largest = x[0]
-      for c in 1..<max(1, classes) where x[c] > largest { largest = x[c] }
+      let softmax = softmax(x)
+      let slope = focal.map { $0.slope(softmax.probability(wanted ?? 0)) } ?? -1
+      for c in 0..<classes {
+        gradient[c] = factor * slope * ((c == wanted ? 1 : 0) - softmax.probability(c))
+      }
+    }
+
+    /// What the probabilities of a box's classes are made of.
+    private struct Softmax {
+      let scores: UnsafePointer<Float>
+      let largest: Float
+      let sum: Float
+
+      func probability(_ label: Int) -> Float { expf(scores[label] - largest) / sum }
+    }
+
+    private func softmax(_ scores: UnsafePointer<Float>) -> Softmax {
+      var largest = scores[0]
+      for c in 1..<max(1, classes) where scores[c] > largest { largest = scores[c] }
       var sum: Float = 0
-      for c in 0..<classes { sum += expf(x[c] - largest) }
-      for c in 0..<classes { gradient[c] = factor * (expf(x[c] - largest) / sum - (c == wanted ? 1 : 0)) }
+      for c in 0..<classes { sum += expf(scores[c] - largest) }
+      return Softmax(scores: scores, largest: largest, sum: sum)
     }
   }
 
@@ -237,11 +275,16 @@ package struct MultiBoxLoss: NormalizedLoss {
       "mining_type: HARD_EXAMPLE sample_size: 6 use_prior_for_nms: true nms_param { nms_threshold: 0.2 top_k: 7 }",
       priors: "variance: 5", checksGradient: false),
     example("a difficult object", "mining_type: NONE use_difficult_gt: true", difficult: 1),
+    example("locations of each class", "mining_type: NONE share_location: false", locations: 96),
   ]
 
-  /// Two objects, of images 0 and 1 or both of image 0, and default boxes on a grid of 2 x 2.
-  private static func example(
-    _ name: String, _ param: String, priors: String = "", difficult: Float = 0, checksGradient: Bool = true
+  /// One object of image 0, and default boxes on a grid of 2 x 2.
+  ///
+  /// - Parameter locations: of an image.
+  static func example(
+    _ name: String, type: String = type, _ param: String, _ more: String = "", priors: String = "",
+    difficult: Float = 0,
+    locations: Int = 32, checksGradient: Bool = true
   ) -> LayerExample {
     func column(_ top: String, _ value: Float) -> String {
       """
@@ -253,14 +296,14 @@ package struct MultiBoxLoss: NormalizedLoss {
     let columns = [0, 2, 0, 0.1, 0.1, 0.5, 0.6, difficult].enumerated().map { column("c\($0)", $1) }.joined()
     let bottoms = (0..<8).map { #"bottom: "c\#($0)""# }.joined(separator: " ")
     return LayerExample(
-      name, inputs: [.normal([2, 32]), .normal([2, 24])],
+      name, inputs: [.normal([2, locations]), .normal([2, 24])],
       """
       \(columns)layer { name: "objects" type: "Concat" \(bottoms) top: "objects" concat_param { axis: 3 } }
       layer { name: "map" type: "DummyData" top: "map" dummy_data_param { shape { dim: 1 dim: 1 dim: 2 dim: 2 } } }
       layer { name: "priors" type: "PriorBox" bottom: "map" top: "priors"
         prior_box_param { min_size: 20 max_size: 30 img_size: 40 \(priors) } }
-      layer { name: "loss" type: "MultiBoxLoss" bottom: "in0" bottom: "in1" bottom: "priors" bottom: "objects" top: "loss"
-        multibox_loss_param { num_classes: 3 overlap_threshold: 0.3 \(param) } }
+      layer { name: "loss" type: "\(type)" bottom: "in0" bottom: "in1" bottom: "priors" bottom: "objects" top: "loss"
+        multibox_loss_param { num_classes: 3 overlap_threshold: 0.3 \(param) } \(more) }
       """, checksGradient: checksGradient)
   }
 }

@@ -11,8 +11,9 @@ import Tensors
 /// plane. A window wholly outside the bottom gives 0, where Caffe gave -FLT_MAX.
 ///
 /// Of forks: `ceil_mode: false` rounds down; `pool: AVE_EXC_PAD` divides by the values that are not padding; `pad_l`,
-/// `pad_r`, `pad_t` and `pad_b` pad each side by itself, and no window is left out then; `kernel_shape` and `stride_shape`
-/// give a window of one to three axes.
+/// `pad_r`, `pad_t` and `pad_b` pad each side by itself, and no window is left out then; bottoms N x C x D x H x W, or N x C
+/// x W, take `kernel_size`, `stride` and `pad` along all axes; `kernel_shape` and `stride_shape` give a window of one to
+/// three axes.
 package struct Pooling: PoolingLayer {
   package static let type = "Pooling"
   package static let parameterFields: [String]? = ["pooling_param"]
@@ -140,10 +141,22 @@ package struct Pooling: PoolingLayer {
       padAfter: padsSides ? [Int(param.padB), Int(param.padR)] : pad)
   }
 
+  /// Of `param`, for one axis or three, which forks pool alike; nil where the sides differ.
+  private func evenWindow(axes: Int) -> Window? {
+    let sides = [
+      param.hasKernelH, param.hasKernelW, param.hasStrideH, param.hasStrideW, param.hasPadH, param.hasPadW, padsSides,
+    ]
+    guard axes == 1 || axes == 3, !sides.contains(true), !isRandom else { return nil }
+    func all(_ value: UInt32) -> [Int] { [Int](repeating: Int(value), count: axes) }
+    if param.globalPooling { return Window(stride: all(1), pad: all(0), padAfter: all(0)) }
+    return Window(
+      kernel: all(param.kernelSize), stride: all(param.stride), pad: all(param.pad), padAfter: all(param.pad))
+  }
+
   package var isRandom: Bool { param.pool == .stochastic }
 
   package func description(of bottom: Shape) throws -> PoolingDescription {
-    let window = window ?? planeWindow
+    let window = window ?? evenWindow(axes: bottom.rank - 2) ?? planeWindow
     guard bottom.rank == 2 + window.stride.count else {
       throw fields.fault(
         .badShape,
@@ -260,6 +273,8 @@ package struct Pooling: PoolingLayer {
     example("sides padded unequally", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 pad_r: 1 pad_b: 1"),
     example("average without padding", [2, 2, 6, 6], "pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad_l: 1 pad_t: 1"),
     example("rounded down", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 round_mode: FLOOR"),
+    example("one kernel for three axes", [1, 2, 4, 5, 5], "pool: MAX kernel_size: 3 stride: 2 pad: 1"),
+    example("one axis", [2, 3, 7], "pool: AVE kernel_size: 3 stride: 2"),
     example(
       "three axes", [1, 2, 4, 5, 5],
       "pool: MAX kernel_shape { dim: 2 dim: 3 dim: 3 } stride_shape { dim: 2 dim: 1 dim: 2 }"),

@@ -9,8 +9,12 @@ import Tensors
 /// Bottoms: scores N x C x H x W, labels N x 1 x H x W. Top 1 x 1 x 1 x 3: the share of labelled positions that are right,
 /// the mean over the classes that are labelled of the share that was found, and the mean over the classes that occur of
 /// what labels and findings share over what either holds. Positions whose label is NaN or one of `ignore_label` do not
-/// count. Each pass counts by itself; `reset: false`, which adds passes up, is refused.
-package struct SegAccuracy: RefusedLayer {
+/// count.
+///
+/// Each pass counts by itself, and a test gives the mean over its passes. With `reset: false` a test counts all of its
+/// pictures together and tells the classes one by one in a table; in the fork, which then never starts anew, what is
+/// printed is a mean of growing counts.
+package struct SegAccuracy: Layer {
   package static let type = "SegAccuracy"
   package static let parameterFields: [String]? = ["seg_accuracy_param"]
   package static let role = LayerRole.metric
@@ -23,10 +27,6 @@ package struct SegAccuracy: RefusedLayer {
   package init(_ fields: LayerFields) throws {
     self.fields = fields
     param = fields.parameter.segAccuracyParam
-  }
-
-  package var refusal: Diagnostic? {
-    fields.refusal(!param.reset, "seg_accuracy_param.reset", "each pass counts by itself; test with one large batch")
   }
 
   package func takesGradient(bottom index: Int) -> Bool { false }
@@ -43,42 +43,57 @@ package struct SegAccuracy: RefusedLayer {
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? { axis == 0 ? .counted : nil }
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
-    if let refusal { throw refusal }
-    let labels = try labels(binding.bottomShapes)
     let scores = binding.bottom(0)
-    return Run(labels.of(scores), param, scores, binding.bottom(1), binding.top(0))
+    let metric = Metric(
+      labels: try labels(binding.bottomShapes).of(scores), ignored: Set(param.ignoreLabel.map(Float.init)),
+      scores: scores, targets: binding.bottom(1))
+    return param.reset ? BatchRun(metric, binding.top(0)) : GatheringRun(metric, [binding.top(0)])
   }
 
-  private final class Run: LossRun {
-    private let labels: ClassLabels
-    private let ignored: Set<Float>
-    private let scores: Blob
-    private let targets: Blob
+  /// Counts each pass by itself.
+  private final class BatchRun: LossRun {
+    private let metric: Metric
     private let top: Blob
-    /// Positions by label and by finding.
-    private var counts: [Int]
-    private(set) var labelledCount = 0
+    private let rows: GatheredRows
 
-    init(_ labels: ClassLabels, _ param: SegAccuracyParameter, _ scores: Blob, _ targets: Blob, _ top: Blob) {
-      self.labels = labels
-      ignored = Set(param.ignoreLabel.map(Float.init))
-      self.scores = scores
-      self.targets = targets
+    init(_ metric: Metric, _ top: Blob) {
+      self.metric = metric
       self.top = top
-      counts = [Int](repeating: 0, count: labels.classes * labels.classes)
+      rows = GatheredRows(width: metric.width)
     }
 
+    var labelledCount: Int { metric.labelledCount(in: rows) }
+
     func forward() throws {
-      let classes = labels.classes
-      for i in counts.indices { counts[i] = 0 }
-      labelledCount = 0
-      for position in 0..<(labels.outer * labels.inner)
-      where !ignored.contains(targets.values[position].rounded(.towardZero)) {
-        guard let label = try labels.label(targets.values, position) else { continue }
-        labelledCount += 1
-        counts[label * classes + best(position)] += 1
+      rows.removeAll()
+      try metric.gather(into: rows)
+      for (index, value) in metric.values(over: rows)[0].enumerated() { top.values[index] = value }
+    }
+  }
+
+  private struct Metric: GatheringMetric {
+    let labels: ClassLabels
+    let ignored: Set<Float>
+    let scores: Blob
+    let targets: Blob
+
+    /// Of each class, the positions of a picture that are labelled so, found to be so, and both.
+    var width: Int { 3 * labels.classes }
+
+    func gather(into rows: GatheredRows) throws {
+      var counts = [Float](repeating: 0, count: width)
+      for picture in 0..<labels.liveOuter {
+        for i in counts.indices { counts[i] = 0 }
+        for position in (picture * labels.inner)..<((picture + 1) * labels.inner)
+        where !ignored.contains(targets.values[position].rounded(.towardZero)) {
+          guard let label = try labels.label(targets.values, position) else { continue }
+          let found = best(position)
+          counts[3 * label] += 1
+          counts[3 * found + 1] += 1
+          if found == label { counts[3 * label + 2] += 1 }
+        }
+        rows.append(counts)
       }
-      report()
     }
 
     /// The class of the highest score; of equal ones, the last.
@@ -92,33 +107,69 @@ package struct SegAccuracy: RefusedLayer {
       return best
     }
 
-    private func report() {
-      let classes = labels.classes
-      var (right, all) = (0, 0)
-      var (recall, recalled, overlap, occurring) = (0.0, 0, 0.0, 0)
-      for c in 0..<classes {
-        let hits = counts[c * classes + c]
-        var (labelled, found) = (0, 0)
-        for other in 0..<classes {
-          labelled += counts[c * classes + other]
-          found += counts[other * classes + c]
-        }
-        right += hits
-        all += labelled
-        if labelled > 0 { (recall, recalled) = (recall + Double(hits) / Double(labelled), recalled + 1) }
-        let union = labelled + found - hits
-        if union > 0 { (overlap, occurring) = (overlap + Double(hits) / Double(union), occurring + 1) }
+    private struct Tally {
+      var labelled = 0
+      var found = 0
+      var both = 0
+
+      var recall: Double? { labelled > 0 ? Double(both) / Double(labelled) : nil }
+      var overlap: Double? {
+        let either = labelled + found - both
+        return either > 0 ? Double(both) / Double(either) : nil
       }
-      top.values[0] = Float(right) / Float(max(1, all))
-      top.values[1] = Float(recall / Double(max(1, recalled)))
-      top.values[2] = Float(overlap / Double(max(1, occurring)))
+    }
+
+    private func tallies(_ rows: GatheredRows) -> [Tally] {
+      var tallies = [Tally](repeating: Tally(), count: labels.classes)
+      for (place, count) in rows.values.enumerated() where count > 0 {
+        let label = place % width / 3
+        switch place % 3 {
+        case 0: tallies[label].labelled += Int(count)
+        case 1: tallies[label].found += Int(count)
+        default: tallies[label].both += Int(count)
+        }
+      }
+      return tallies
+    }
+
+    private func mean(_ values: [Double?]) -> Double? {
+      let known = values.compactMap { $0 }
+      return known.isEmpty ? nil : known.reduce(0, +) / Double(known.count)
+    }
+
+    private func accuracy(_ tallies: [Tally]) -> Double? {
+      let all = tallies.reduce(0) { $0 + $1.labelled }
+      return all > 0 ? Double(tallies.reduce(0) { $0 + $1.both }) / Double(all) : nil
+    }
+
+    func labelledCount(in rows: GatheredRows) -> Int { tallies(rows).reduce(0) { $0 + $1.labelled } }
+
+    func values(over rows: GatheredRows) -> [[Float]] {
+      let tallies = tallies(rows)
+      return [
+        [accuracy(tallies), mean(tallies.map(\.recall)), mean(tallies.map(\.overlap))].map { Float($0 ?? 0) }
+      ]
+    }
+
+    func tables(over rows: GatheredRows) -> [MetricTable] {
+      let tallies = tallies(rows)
+      var table = MetricTable(["class", "found", "overlap", "positions"])
+      for (label, tally) in tallies.enumerated() {
+        table.add("\(label)", [tally.recall, tally.overlap], count: tally.labelled)
+      }
+      table.add(
+        "mean", [mean(tallies.map(\.recall)), mean(tallies.map(\.overlap))],
+        count: tallies.reduce(0) { $0 + $1.labelled })
+      return [table]
     }
   }
 
-  package static let examples: [LayerExample] = [
+  package static let examples: [LayerExample] = [example("positions", ""), example("a whole test", "reset: false")]
+
+  private static func example(_ name: String, _ param: String) -> LayerExample {
     LayerExample(
-      "positions", inputs: [.distinct([2, 3, 2, 2]), .labels([2, 1, 2, 2], classes: 3)],
-      #"layer { name: "a" type: "SegAccuracy" bottom: "in0" bottom: "in1" top: "a" }"#, phase: .test,
-      checksGradient: false)
-  ]
+      name, inputs: [.distinct([2, 3, 2, 2]), .labels([2, 1, 2, 2], classes: 3)],
+      #"layer { name: "a" type: "SegAccuracy" bottom: "in0" bottom: "in1" top: "a" seg_accuracy_param { \#(param) } }"#,
+      phase: .test, checksGradient: false)
+  }
 }

@@ -238,6 +238,8 @@ struct Variant {
       all.append(Array(UnsafeBufferPointer(start: entry.parameter.values, count: entry.parameter.count)))
       all.append(Array(UnsafeBufferPointer(start: entry.parameter.settledGradients(), count: entry.parameter.count)))
     }
+    // Whether a metric is of the whole test shows only there.
+    all.append([net.run(ofLayer: layer) is any WholePassRun ? 1 : 0])
     return all.map { $0.map(\.bitPattern) }
   }
 }

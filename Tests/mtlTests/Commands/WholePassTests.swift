@@ -114,6 +114,30 @@ import Testing
     #expect(runs.allSatisfy { $0.gathered == nil })
   }
 
+  /// Three pictures of two positions in batches of two, so that the first comes twice. Found: 0 1, 1 1, 0 0; labelled: 0 0,
+  /// 1 1, 0 1. Of either class 2 of 3 are found, and 2 of the 4 that are labelled so or found to be.
+  @Test func aSegmentationIsCountedAsAWhole() throws {
+    let writer = try HDF5Writer(writing: folder + "/pictures.h5")
+    try writer.write("s", shape: [3, 2, 1, 2], [1, 0, 0, 1, 0, 0, 1, 1, 1, 1, 0, 0])
+    try writer.write("t", shape: [3, 1, 1, 2], [0, 0, 1, 1, 0, 1])
+    try writer.finish()
+    try Data("pictures.h5\n".utf8).write(to: URL(fileURLWithPath: folder + "/pictures.txt"))
+    let text = """
+      layer { name: "d" type: "HDF5Data" top: "s" top: "t" hdf5_data_param { source: "pictures.txt" batch_size: 2 } }
+      layer { name: "a" type: "SegAccuracy" bottom: "s" bottom: "t" top: "a" seg_accuracy_param { reset: false } }
+      """
+    let net = try Net(
+      NetSource(text: text, file: folder + "/pictures.prototxt"), engine: ReferenceEngine(),
+      catalogue: EngineOptions.catalogue, options: NetOptions(phase: .test))
+    var pass = TestPass(net)
+    try pass.run(iterations: 2)
+    #expect(pass.outputs.map(\.value) == [2 / 3, 2 / 3, 0.5])
+    #expect(pass.outputs.map(\.count) == [6, 6, 6])
+    let table = try #require(pass.tables.first?.table)
+    #expect(table.lines.map(\.name) == ["0", "1", "mean"])
+    #expect(table.lines.map { $0.values[1] } == [0.5, 0.5, 0.5])
+  }
+
   @Test func curvesAsTextAndPictures() throws {
     let outcome = try evaluation()
     let pictures = try outcome.writePlots(into: folder + "/plots")
