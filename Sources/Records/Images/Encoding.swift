@@ -19,15 +19,27 @@ extension Image {
   /// level).
   /// Throws a `Diagnostic` (`badImage`) for an image that the format cannot hold.
   package func encoded(as format: ImageFormat) throws -> [UInt8] {
-    if format == .bmp { return encodedAsBitmap() }
+    switch format {
+    case .bmp: encodedAsBitmap()
+    case .jpeg: try encodedAsJPEG(quality: 95)
+    case .png: try encoded { cimages_encode_png(pixels, $0, $1, $2) }
+    }
+  }
+
+  /// - Parameter quality: from 1 to 100.
+  func encodedAsJPEG(quality: Int) throws -> [UInt8] {
+    try encoded { cimages_encode_jpeg(pixels, $0, Int32(quality), $1, $2) }
+  }
+
+  private func encoded(
+    _ encode: (
+      cimages_shape, _ count: UnsafeMutablePointer<Int>, _ message: UnsafeMutablePointer<CChar>
+    ) -> UnsafeMutablePointer<UInt8>?
+  ) throws -> [UInt8] {
     var message = [CChar](repeating: 0, count: Int(CIMAGES_MESSAGE))
     var count = 0
     let shape = cimages_shape(height: Int32(height), width: Int32(width), channels: Int32(channels))
-    let bytes =
-      format == .png
-      ? cimages_encode_png(pixels, shape, &count, &message)
-      : cimages_encode_jpeg(pixels, shape, 95, &count, &message)
-    guard let bytes else { throw Diagnostic(.badImage, text(of: message)) }
+    guard let bytes = encode(shape, &count, &message) else { throw Diagnostic(.badImage, text(of: message)) }
     defer { cimages_free(bytes) }
     return [UInt8](UnsafeBufferPointer(start: bytes, count: count))
   }

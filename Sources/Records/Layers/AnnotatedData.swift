@@ -9,8 +9,8 @@ import Tensors
 /// Tops: the pictures, batch_size x C x H x W; optionally their objects, 1 x 1 x M x 8: item, class, instance, xmin,
 /// ymin, xmax, ymax (relative to the picture), difficult. M is as many as a batch can have by the boxes in the database;
 /// rows without an object are -1 all over, as detection losses expect (SSD shapes the top anew for each batch). A
-/// picture is distorted, expanded, cut to a part that a `batch_sampler` drew, resized, cropped and mirrored, as
-/// `transform_param` says; which boxes stay in a part is up to `emit_constraint`.
+/// picture is distorted, expanded, cut to a part that a `batch_sampler` drew, resized, changed by noise, cropped and
+/// mirrored, as `transform_param` says; which boxes stay in a part is up to `emit_constraint`.
 package struct AnnotatedData: RecordReading, AbsentSourceLayer, RefusedLayer {
   package static let type = "AnnotatedData"
   package static let parameterFields: [String]? = ["data_param", "annotated_data_param", "transform_param"]
@@ -240,7 +240,11 @@ private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
       let record = try sequence.record(at: place)
       var (picture, _) = try sequence.source.decodeAnnotated(record)
       let draws = RandomStream.ofRecord(at: place, seed: seed)
-      prepare(&picture, draws)
+      do throws(Preparation.Misfit) {
+        try prepare(&picture, draws)
+      } catch {
+        throw sequence.source.fault(record, error.reason)
+      }
       let shape = RecordValues(picture.image).shape
       if let reason = preparation.transform.misfit(shape) { throw sequence.source.fault(record, reason) }
       takeThroughTransform(&picture, shape, draws)
@@ -264,7 +268,7 @@ private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
   }
 
   /// What happens before Caffe's own crop.
-  private func prepare(_ picture: inout AnnotatedPicture, _ draws: RandomStream) {
+  private func prepare(_ picture: inout AnnotatedPicture, _ draws: RandomStream) throws(Preparation.Misfit) {
     var dice = Dice(draws, part: "augmentation")
     let augmentation = preparation.augmentation
     if let distortion = augmentation.distortion { picture.image = distortion.apply(picture.image, &dice) }
@@ -279,6 +283,7 @@ private final class AnnotatedBatchFiller: RecordFiller, @unchecked Sendable {
       picture.image = resized.image
       picture.move(resized.frame)
     }
+    if let noise = augmentation.noise { picture.image = try noise.apply(picture.image, &dice) }
   }
 
   /// Takes the boxes through the crop and the mirror, which the picture's values go through as they are written.

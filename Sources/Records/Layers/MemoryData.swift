@@ -45,6 +45,7 @@ package struct MemoryData: Layer {
     let transform = fields.parameter.transformParam
     for (isGiven, name) in [
       (!transform.resizeParam.isEmpty, "resize_param"), (transform.hasDistortParam, "distort_param"),
+      (!transform.noiseParam.isEmpty, "noise_param"),
       (transform.hasExpandParam, "expand_param"), (transform.forceColor, "force_color"),
       (transform.forceGray, "force_gray"),
     ] {

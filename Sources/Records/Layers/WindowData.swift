@@ -81,6 +81,7 @@ package struct WindowData: AbsentSourceLayer {
     try fields.refusePoints()
     for (isGiven, name) in [
       (!transform.resizeParam.isEmpty, "resize_param"), (transform.hasDistortParam, "distort_param"),
+      (!transform.noiseParam.isEmpty, "noise_param"),
       (transform.hasExpandParam, "expand_param"), (transform.cropH > 0 || transform.cropHeight > 0, "crop_h"),
       (transform.cropW > 0 || transform.cropWidth > 0, "crop_w"),
     ] {

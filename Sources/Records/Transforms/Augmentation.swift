@@ -4,18 +4,19 @@ import Nets
 import Tensors
 
 /// What SSD's fields of `transform_param` do to a picture before Caffe's own: `distort_param`, `expand_param`,
-/// `resize_param`, in this order.
+/// `resize_param`, `noise_param`, in this order.
 ///
-/// SSD's Data and ImageData layers take `resize_param` alone and its AnnotatedData layer all three; here every layer
-/// that reads pictures takes all.
+/// SSD's Data and ImageData layers take the last two alone and its AnnotatedData layer all; here every layer that reads
+/// pictures takes all.
 struct Augmentation: Sendable {
   let distortion: ImageDistortion?
   let expansion: ImageExpansion?
   let resizing: ImageResizing?
+  let noise: ImageNoise?
   /// C x H x W of what comes out; nil when nothing changes it.
   let output: Shape?
 
-  var isActive: Bool { distortion != nil || expansion != nil || resizing != nil }
+  var isActive: Bool { distortion != nil || expansion != nil || resizing != nil || noise != nil }
   /// Whether pictures come out in several sizes, from which the crop takes one.
   var sizesVary: Bool { resizing.map(\.sizesVary) ?? (expansion != nil) }
 
@@ -25,6 +26,7 @@ struct Augmentation: Sendable {
     distortion = try ImageDistortion(fields)
     expansion = try ImageExpansion(fields, channels: record[0])
     resizing = try ImageResizing(fields, record: record)
+    noise = try ImageNoise(fields, channels: record[0])
     output = resizing.map { [record[0], $0.output.height, $0.output.width] }
     if sizesVary, try Crop(fields) == nil {
       let field = resizing == nil ? "expand_param" : "resize_param[0].resize_mode"
@@ -34,20 +36,13 @@ struct Augmentation: Sendable {
     }
   }
 
-  /// The picture that comes out, and where the old one's points are in it.
-  func apply(_ image: Image, _ dice: inout Dice) -> (image: Image, frame: BoxFrame) {
+  /// The picture that comes out.
+  func apply(_ image: Image, _ dice: inout Dice) throws(Preparation.Misfit) -> Image {
     var image = image
-    var frame = BoxFrame.same
     if let distortion { image = distortion.apply(image, &dice) }
-    if let expansion {
-      let expanded = expansion.apply(image, &dice)
-      (image, frame) = (expanded.image, frame.then(expanded.frame))
-    }
-    if let resizing {
-      let resized = resizing.apply(image, &dice)
-      (image, frame) = (resized.image, frame.then(resized.frame))
-    }
-    return (image, frame)
+    if let expansion { image = expansion.apply(image, &dice).image }
+    if let resizing { image = resizing.apply(image, &dice).image }
+    return try noise?.apply(image, &dice) ?? image
   }
 }
 
@@ -71,12 +66,6 @@ struct BoxFrame: Equatable, Sendable {
   init(window: Box) {
     let (width, height) = (window.xmax - window.xmin, window.ymax - window.ymin)
     self.init(scale: (1 / width, 1 / height), offset: (-window.xmin / width, -window.ymin / height))
-  }
-
-  func then(_ next: BoxFrame) -> BoxFrame {
-    BoxFrame(
-      scale: (scaleX * next.scaleX, scaleY * next.scaleY),
-      offset: (offsetX * next.scaleX + next.offsetX, offsetY * next.scaleY + next.offsetY))
   }
 
   func move(_ box: Box) -> Box {

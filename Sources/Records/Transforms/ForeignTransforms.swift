@@ -41,7 +41,6 @@ extension LayerFields {
       (param.pad > 0, "pad", "use FIT_LARGE_SIZE_AND_PAD of resize_param"),
       (!param.resizeParamYolo.isEmpty, "resize_param_yolo", "use resize_param"),
       (param.stride > 1, "stride", "every pixel is taken"),
-      (!param.noiseParam.isEmpty, "noise_param", "noise is not added; distort_param and expand_param are"),
     ]
     for (isGiven, name, reason) in given { try refuse(isGiven, "transform_param.\(name)", reason) }
   }

@@ -87,7 +87,8 @@ struct LabelMotion: Sendable {
     for (isGiven, name) in [
       (transform.hasMeanFile, "mean_file"), (!transform.meanValue.isEmpty, "mean_value[0]"),
       (transform.scale != 1, "scale"), (!transform.resizeParam.isEmpty, "resize_param[0]"),
-      (transform.hasDistortParam, "distort_param"), (transform.forceColor, "force_color"),
+      (transform.hasDistortParam, "distort_param"), (!transform.noiseParam.isEmpty, "noise_param[0]"),
+      (transform.forceColor, "force_color"),
       (transform.forceGray, "force_gray"),
     ] { try fields.refuse(isGiven, "transform_param.\(name)", "labels are moved, not changed as pictures are") }
     guard let crop = framing.crop else { return nil }

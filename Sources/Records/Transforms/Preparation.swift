@@ -4,7 +4,7 @@ import Nets
 import Tensors
 
 /// All that `transform_param` does to a record between its source and its blob: first, for pictures, what SSD added
-/// (distort, expand, resize), then Caffe's own crop, mirror, mean and scale.
+/// (distort, expand, resize, noise), then Caffe's own crop, mirror, mean and scale.
 struct Preparation: Sendable {
   /// Why a record cannot be used, to be said of it.
   struct Misfit: Error {
@@ -49,7 +49,7 @@ struct Preparation: Sendable {
         )
       }
       var dice = Dice(draws, part: "augmentation")
-      values = RecordValues(augmentation.apply(image, &dice).image)
+      values = RecordValues(try augmentation.apply(image, &dice))
     }
     if let reason = transform.misfit(values.shape) { throw Misfit(reason: reason) }
     write(values, draws, into: output)

@@ -112,9 +112,25 @@ import Testing
     let half = BoxFrame(window: Box(xmin: 0.5, ymin: 0, xmax: 1, ymax: 0.5))
     #expect(
       half.move(Box(xmin: 0.5, ymin: 0.25, xmax: 0.75, ymax: 0.5)) == Box(xmin: 0, ymin: 0.5, xmax: 0.5, ymax: 1))
-    let twice = half.then(BoxFrame(scale: (0.5, 1), offset: (0.25, 0)))
-    #expect(
-      twice.move(Box(xmin: 0.5, ymin: 0.25, xmax: 0.75, ymax: 0.5)) == Box(xmin: 0.25, ymin: 0.5, xmax: 0.5, ymax: 1))
+  }
+
+  @Test func noiseIsAddedWithItsProbability() throws {
+    let plain = try values("", passes: 1)[0]
+    let inverse = plain.map { 255 - $0 }
+    #expect(try values("noise_param { inverse: true }", passes: 3) == [inverse, inverse, inverse])
+    #expect(try values("noise_param { inverse: true prob: 0 }", passes: 3) == [plain, plain, plain])
+    let sometimes = try values("noise_param { inverse: true prob: 0.5 }", passes: 40)
+    #expect((8...32).contains(sometimes.count { $0 == inverse }))
+    #expect(sometimes.allSatisfy { $0 == inverse || $0 == plain })
+  }
+
+  @Test func saltIsStrewn() throws {
+    let text = "noise_param { saltpepper: true saltpepper_param { fraction: 0.25 value: 7 } }"
+    // 6 places of 24 are drawn, maybe one of them twice.
+    let counts = try values(text, passes: 20).map { $0.count { $0 == 7 } }
+    #expect(counts.allSatisfy { (1...6).contains($0) } && counts.contains(6))
+    let colors = try values(text.replacing("value: 7", with: "value: [1, 2, 3]"), list: "colors.txt")[0]
+    #expect(colors.count { $0 == 1 } == colors.count { $0 == 3 } && colors.contains(2))
   }
 
   // MARK: Faults
@@ -145,9 +161,14 @@ import Testing
     ("crop_size: 2 crop_h: 2 crop_w: 2", "3:34", "give crop_size or crop_h, not both"),
     ("crop_size: 5", "3:21", "crop_size 5 is larger than the records, 1x6x4"),
     ("crop_height: 7 crop_width: 2", "3:21", "the crop of 7x2 is larger than the records, 1x6x4"),
+    ("noise_param { convert_to_hsv: true }", "3:35", "grey pictures have no hue"),
     (
-      "noise_param { prob: 1 }", "3:21",
-      "noise_param is not supported: noise is not added; distort_param and expand_param are"
+      "noise_param { convert_to_lab: true }", "3:35",
+      "convert_to_lab is not supported: SSD itself goes on with the bytes of floating-point numbers"
+    ),
+    (
+      "noise_param { saltpepper: true }", "3:35",
+      "saltpepper needs saltpepper_param { value }: one, or one for each of 1 channels"
     ),
     ("color_order: RGB", "3:21", "color_order is not supported: channels come as blue, green, red"),
     (

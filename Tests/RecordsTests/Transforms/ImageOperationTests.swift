@@ -42,6 +42,24 @@ import Testing
     }
   }
 
+  /// Each field of `noise_param` alone does what SSD's calls of OpenCV do, byte for byte.
+  @Test func addsNoiseAsOpenCV() throws {
+    let pictures = try OpenCVReference.Noise.read().pictures
+    #expect(pictures.map(\.results.count) == [9, 6, 6])
+    for picture in pictures {
+      let image = Image(
+        height: picture.height, width: picture.width, channels: picture.channels, pixels: [UInt8](picture.pixels))
+      for (field, expected) in picture.results {
+        let text = #"layer { name: "d" type: "Data" top: "d" transform_param { noise_param { \#(field) } } }"#
+        let layer = try NetSource(text: text, file: "net.prototxt").parameter.layer[0]
+        let fields = LayerFields(parameter: layer, places: FieldPlaces(file: nil), phase: .train, paths: PathSearch())
+        let noise = try #require(try ImageNoise(fields, channels: picture.channels))
+        var dice = Dice(RandomStream(seed: 1), part: "noise")
+        #expect(try noise.apply(image, &dice).pixels == [UInt8](expected), "\(field), \(picture.channels) channels")
+      }
+    }
+  }
+
   @Test(arguments: [
     (Image.Padding.constant([7]), [7, 7, 1, 2, 3, 7]), (.nearest, [1, 1, 1, 2, 3, 3]), (.mirrored, [3, 2, 1, 2, 3, 2]),
   ])

@@ -37,6 +37,24 @@ struct OpenCVReference: Decodable {
   let hsv: [HSV]
   let windows: [Window]
 
+  /// What OpenCV 5.0 makes of pictures, by the field of `noise_param`; pixels in base 64.
+  struct Noise: Decodable {
+    struct Picture: Decodable {
+      let height: Int
+      let width: Int
+      let channels: Int
+      let pixels: Data
+      let results: [String: Data]
+    }
+
+    let pictures: [Picture]
+
+    static func read() throws -> Noise {
+      let path = Bundle.module.bundlePath + "/Fixtures/transforms/noise.json"
+      return try JSONDecoder().decode(Noise.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
+    }
+  }
+
   static func read() throws -> OpenCVReference {
     let path = Bundle.module.bundlePath + "/Fixtures/transforms/opencv.json"
     return try JSONDecoder().decode(OpenCVReference.self, from: Data(contentsOf: URL(fileURLWithPath: path)))
