@@ -13,12 +13,13 @@ package func nearestName(to misspelt: String, among known: some Sequence<String>
   return best?.name
 }
 
-/// Whether a name is a known one but for one edit, or for the case of its letters.
+/// Whether a name is a known one but for one edit, or for the case of its letters. Another digit is another name.
 package func isSlip(_ name: String, among known: some Sequence<String>) -> Bool {
   let written = Letters(name)
   return known.contains { known in
     let letters = Letters(known)
-    return written.lowercase == letters.lowercase || written.distance(to: letters, atMost: 2) != nil
+    return written.lowercase == letters.lowercase
+      || (!written.differsInDigit(from: letters) && written.distance(to: letters, atMost: 2) != nil)
   }
 }
 
@@ -34,6 +35,13 @@ private struct Letters {
       guard scalar.isASCII else { return scalar.properties.lowercaseMapping.unicodeScalars.first ?? scalar }
       return ("A"..."Z").contains(scalar) ? Unicode.Scalar(UInt8(scalar.value) + 32) : scalar
     }
+  }
+
+  /// Whether both are alike but for one place, where one of them has a digit.
+  func differsInDigit(from other: Letters) -> Bool {
+    guard count == other.count else { return false }
+    let differing = zip(lowercase, other.lowercase).filter { $0 != $1 }
+    return differing.count == 1 && [differing[0].0, differing[0].1].contains { ("0"..."9").contains($0) }
   }
 
   /// Twice the number of edits, a change of letter case counting half an edit; nil when it is more than `limit`.

@@ -76,7 +76,7 @@ package struct Python: RefusedLayer, AbsentSourceLayer {
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun {
     guard case .proposals(let proposals) = layer else { throw Python.refusal(fields) }
-    return proposals.bind(binding)
+    return try proposals.bind(binding)
   }
 
   private static func refusal(_ fields: LayerFields) -> Diagnostic {

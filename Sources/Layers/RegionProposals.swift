@@ -11,8 +11,9 @@ import Tensors
 /// Bottoms: scores 1 x 2A x H x W (background, then object), box predictions 1 x 4A x H x W, and the image's height, width
 /// and scale 1 x 3 (what stands behind is not read). Tops: regions R x 5 (0, x1, y1, x2, y2 in pixels), best first; optionally their scores R x 1. R is at
 /// most 300 (2000 in TRAIN), of the 6000 (12000) of highest score, as that project ships it. `param_str` gives
-/// `feat_stride`, the pixels between positions (16), and `scales` (8, 16, 32), each for `ratios` 1/2, 1 and 2. Nothing takes
-/// a gradient.
+/// `feat_stride`, the pixels between positions (16), and `scales` (8, 16, 32), each for `ratios` 1/2, 1 and 2. Bottoms of
+/// another number of anchors, as of projects that changed the class itself, have shapes and do not run. Nothing takes a
+/// gradient.
 struct RegionProposals: Sendable {
   private static let overlap: Float = 0.7
   /// The least width and height, in pixels of the image before it was scaled.
@@ -52,19 +53,42 @@ struct RegionProposals: Sendable {
     }
   }
 
-  func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    guard bottoms[0].rank == 4, bottoms[0][0] == 1, bottoms[0][1] == 2 * anchors.count, bottoms[1].rank == 4,
-      bottoms[1].dims == [1, 4 * anchors.count] + bottoms[0].dims[2...], bottoms[2].count >= 3
-    else {
-      throw fields.fault(
+  /// The anchors at each place by the bottoms; nil when these do not go together.
+  private static func anchorCount(_ bottoms: [Shape]) -> Int? {
+    guard bottoms[0].rank == 4, bottoms[0][0] == 1, bottoms[0][1] % 2 == 0, bottoms[1].rank == 4,
+      bottoms[1].dims == [1, 2 * bottoms[0][1]] + bottoms[0].dims[2...], bottoms[2].count >= 3
+    else { return nil }
+    return bottoms[0][1] / 2
+  }
+
+  private func fault(_ bottoms: [Shape]) -> Diagnostic? {
+    let count = RegionProposals.anchorCount(bottoms)
+    guard let count else {
+      return fields.fault(
         .badShape,
         "needs scores 1 x \(2 * anchors.count) x H x W, boxes 1 x \(4 * anchors.count) x H x W and im_info 1 x 3, but they "
           + "are " + bottoms.map(\.description).joined(separator: ", "))
     }
-    return LayerShapes(tops: Array([[kept, 5], [kept, 1]].prefix(fields.parameter.top.count)), varyingAxis: 0)
+    guard count != anchors.count else { return nil }
+    return fields.fault(
+      .unsupported,
+      "the bottoms are of \(count) anchors a place, and param_str tells \(anchors.count); give its 'scales' and 'ratios'",
+      at: "python_param.param_str")
   }
 
-  func bind(_ binding: LayerBinding) -> any LayerRun {
+  func shapes(of bottoms: [Shape]) throws -> LayerShapes {
+    var warnings: [Diagnostic] = []
+    if var fault = fault(bottoms) {
+      guard fault.code == .unsupported else { throw fault }
+      fault.severity = .warning
+      warnings = [fault]
+    }
+    return LayerShapes(
+      tops: Array([[kept, 5], [kept, 1]].prefix(fields.parameter.top.count)), varyingAxis: 0, warnings: warnings)
+  }
+
+  func bind(_ binding: LayerBinding) throws -> any LayerRun {
+    if let fault = fault(binding.bottomShapes) { throw fault }
     guard let rows = binding.liveRows else { preconditionFailure("the number of proposals varies") }
     return Run(
       self, (0..<3).map { binding.bottom($0) }, regions: binding.top(0),

@@ -77,6 +77,7 @@ package struct LayerCatalogue: Sendable {
     let isFork =
       !LayerCatalogue.typesOfCaffe.contains(fields.parameter.type)
       || (kind == "bottom" && count <= LayerCatalogue.bottomsInForks[fields.parameter.type] ?? 0)
+      || (kind == "top" && count <= LayerCatalogue.topsInForks[fields.parameter.type] ?? 0)
     throw fields.fault(
       isFork ? .unsupported : .badParameter,
       "takes \(wanted) \(kind)\(wanted == "1" ? "" : "s"), but \(count) \(count == 1 ? "is" : "are") given",
@@ -89,6 +90,9 @@ package struct LayerCatalogue: Sendable {
     "Accuracy": 3, "EuclideanLoss": 3, "InnerProduct": 2, "SigmoidCrossEntropyLoss": 3,
     "SoftmaxWithLoss": 3,
   ]
+
+  /// The same of tops: R-FCN's loss also gives the cost of each region.
+  private static let topsInForks = ["SoftmaxWithLoss": 3]
 
   /// Of which bottoms and tops are the same everywhere; other types differ from fork to fork.
   private static let typesOfCaffe: Set<String> = [

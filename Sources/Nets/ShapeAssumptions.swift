@@ -310,6 +310,7 @@ struct ShapeSearch {
   private func guess(_ outline: TopOutline, read name: String, after index: Int) -> Shape {
     if let shape = outline.shape { return shape }
     if let usual = outline.usual, let shape = outline.fitted(usual) { return shape }
+    if let objects = outline.fitted([1, 1, 1, 8]), holdsObjects(name, after: index) { return objects }
     let cut = channels(cutFrom: name, after: index)
     let isImage = outline.isImages || feedsWindows(name, after: index)
     guard let extents = outline.extents else {
@@ -323,6 +324,14 @@ struct ShapeSearch {
 
   private func readers(of name: String, after index: Int) -> [LayerParameter] {
     layers[(index + 1)...].map(\.parameter).filter { $0.bottom.contains(name) }
+  }
+
+  /// Whether a layer of SSD reads a blob as the objects of images.
+  private func holdsObjects(_ name: String, after index: Int) -> Bool {
+    let places = ["MultiBoxLoss": 3, "MultiBoxFocalLoss": 3, "DetectionEvaluate": 1]
+    return readers(of: name, after: index).contains { layer in
+      places[layer.type].map { layer.bottom.indices.contains($0) && layer.bottom[$0] == name } ?? false
+    }
   }
 
   /// The channels that a Slice takes a blob apart into; where it leaves the size of pieces open, of one each for labels

@@ -48,6 +48,8 @@ extension ShapeSearch {
         add(
           sequenced(index, present, graph.values[bottom].shape, siblings)
             + reshaped(index, present, graph.values[bottom].shape)
+            + (layers[origin.layer].parameter.bottom.isEmpty
+              ? enlarged(index, present, graph.values[bottom].shape) : [])
             + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled, to: &likely)
         // What a layer of a detector that is not known makes is mostly regions.
         add((isGuessed(origin.layer) ? [[128, 5]] : []) + ShapeSearch.variants(of: present), to: &others)
@@ -122,9 +124,10 @@ extension ShapeSearch {
     let wanted = layers[index].parameter.reshapeParam.shape.dim.enumerated().map { axis, extent in
       extent == 0 ? bottom.extent(axis) : Int(extent)
     }
-    guard !wanted.isEmpty, wanted.allSatisfy({ (1..<100_000).contains($0) }) else { return [] }
+    // What -1 stands for is at least 1.
+    guard !wanted.isEmpty, wanted.allSatisfy({ $0 == -1 || (1..<100_000).contains($0) }) else { return [] }
     let (values, overflows) = wanted.reduce((1, false)) { product, extent in
-      let (value, overflow) = product.0.multipliedReportingOverflow(by: extent)
+      let (value, overflow) = product.0.multipliedReportingOverflow(by: max(1, extent))
       return (value, product.1 || overflow)
     }
     guard !overflows else { return [] }
@@ -137,6 +140,15 @@ extension ShapeSearch {
     let (scaled, tooLarge) = record.multipliedReportingOverflow(by: values)
     guard !tooLarge, scaled % bottom.count == 0, scaled > 0 else { return more }
     return more + [[batch, scaled / bottom.count], [batch, 1, 1, scaled / bottom.count]]
+  }
+
+  /// A source of images that are as much larger as the kernel of a pooling or convolution is than its bottom.
+  private func enlarged(_ index: Int, _ source: [Int], _ bottom: Shape) -> [[Int]] {
+    let (pooling, convolution) = (layers[index].parameter.poolingParam, layers[index].parameter.convolutionParam)
+    let kernel = max(pooling.kernelSize, pooling.kernelH, pooling.kernelW, convolution.kernelSize.max() ?? 0)
+    guard source.count == 4, bottom.rank == 4, bottom[2] > 0, bottom[3] > 0, kernel < 1000 else { return [] }
+    let sides = (2...3).map { (source[$0] * Int(kernel) + bottom[$0] - 1) / bottom[$0] }
+    return sides[0] > source[2] ? [[source[0], source[1]] + sides] : []
   }
 
   /// A source of images for which what is made of it, now `bottom`, would be `wanted`, if sizes go along.

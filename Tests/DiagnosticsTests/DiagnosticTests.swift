@@ -47,4 +47,11 @@ import Testing
   func saysNothingWhenNoneIsNear(_ name: String) {
     #expect(nearestName(to: name, among: Self.types) == nil)
   }
+
+  /// Of a fork's names that look like known ones, those with another digit are names of their own.
+  @Test func slipsOfThePen() {
+    #expect(isSlip("Convolutoin", among: ["Convolution"]) && isSlip("crop", among: ["Crop"]))
+    #expect(!isSlip("Pooling2D", among: ["Pooling3D"]) && !isSlip("conv1", among: ["conv2"]))
+    #expect(!isSlip("GatedMask", among: ["Convolution"]))
+  }
 }

@@ -36,9 +36,18 @@ extension TextFaultFinder {
   /// Whether an unknown field is more likely a known one, misspelt or in the wrong place, than one of a fork.
   ///
   /// A field of a block that is for another type of layer is no likely one: names such as `pad_ratio` or `margin` are many
-  /// forks' own.
+  /// forks' own. Nor is one that is named after its layer (`grn_param` of a GRN layer), or that differs in a word of one
+  /// letter (`kernel_d`, beside `kernel_h`).
   func isMistaken(field name: String) -> Bool {
-    home(of: name, ofThisLayer: true) != nil || isSlip(name, among: (schema.messages[block.type] ?? []).map(\.name))
+    if home(of: name, ofThisLayer: true) != nil { return true }
+    if let type = block.layer?.type, name == type.lowercased() + "_param" { return false }
+    let words = name.split(separator: "_")
+    let others = (schema.messages[block.type] ?? []).map(\.name).filter { known in
+      let knownWords = known.split(separator: "_")
+      let differing = zip(words, knownWords).filter { $0 != $1 }
+      return !(words.count == knownWords.count && differing.count == 1 && differing[0].0.count == 1)
+    }
+    return isSlip(name, among: others)
   }
 
   /// Two names that end in _param are compared by what is before it, lest the ending make them alike.

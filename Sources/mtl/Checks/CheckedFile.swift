@@ -91,6 +91,8 @@ private struct Reader {
   /// The phases that a file is for: those in which something feeds the net; both only where they differ.
   ///
   /// A phase in which a layer lacks what it reads is none that a file is for, if the other lacks nothing; that is warned of.
+  /// But where the phase has a source of its own, as TEST has in the usual train_val file, the file is meant for it too,
+  /// and what it lacks is a fault: training would end when it builds the test net.
   private mutating func phases(of source: NetSource) -> [Phase] {
     if let phase = options.phase { return [phase] }
     func layers(_ phase: Phase) -> [LayerParameter] {
@@ -103,6 +105,9 @@ private struct Reader {
     let isFed = (train.contains { $0.bottom.isEmpty }, test.contains { $0.bottom.isEmpty })
     guard isFed.0 == isFed.1 else { return isFed.0 ? [.train] : [.test] }
     let missing = (missingBottom(source, .train), missingBottom(source, .test))
+    let (lacking, other) = missing.0 == nil ? (test, train) : (train, test)
+    let hasOwnSource = lacking.contains { $0.bottom.isEmpty && !other.contains($0) }
+    if hasOwnSource { return [.train, .test] }
     switch missing {
     case (nil, let lack?), (let lack?, nil):
       let (phase, other) = missing.0 == nil ? ("TEST", "TRAIN") : ("TRAIN", "TEST")

@@ -133,6 +133,61 @@ import Testing
     #expect(file.warnings.first?.location?.line == 3)
   }
 
+  /// A file with data for TEST alone is meant for TEST, whatever it lacks there.
+  @Test func aPhaseWithDataOfItsOwnIsMeant() throws {
+    let file = try check(
+      Self.trained.replacingOccurrences(
+        of: #""label" include { phase: TEST }"#, with: #""labels" include { phase: TEST }"#))
+    #expect(!file.loads && file.nets.map(\.name) == ["TRAIN", "TEST"])
+    #expect(file.nets[0].check.faults.isEmpty)
+    #expect(file.nets[1].check.faults.first?.message.contains("did you mean 'labels'?") == true)
+  }
+
+  /// Fields named after their layer, and those for a further axis, are forks' own though they look like known ones.
+  @Test func looksAroundFieldsThatResembleKnownOnes() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 8 dim: 8 } } }
+      layer { name: "g" type: "GRN" bottom: "x" top: "g" grn_param { eps: 0.1 } }
+      layer { name: "c" type: "Convolution" bottom: "g" top: "c"
+        convolution_param { num_output: 4 kernel_h: 3 kernel_w: 3 kernel_d: 3 } }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers.last?.tops[0].shape == [2, 4, 6, 6])
+  }
+
+  /// Images as large as a kernel needs them, and objects as SSD's loss reads them.
+  @Test func guessesWhatLayersBehindNeed() throws {
+    let file = try check(
+      """
+      layer { name: "d" type: "MyData" top: "data" top: "objects" }
+      layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 8 kernel_size: 32 stride: 32 } }
+      layer { name: "p" type: "Pooling" bottom: "c" top: "p" pooling_param { kernel_size: 16 } }
+      layer { name: "priors" type: "PriorBox" bottom: "p" bottom: "data" top: "priors" prior_box_param { min_size: 20 } }
+      layer { name: "loc" type: "InnerProduct" bottom: "p" top: "loc" inner_product_param { num_output: 4 } }
+      layer { name: "conf" type: "InnerProduct" bottom: "p" top: "conf" inner_product_param { num_output: 2 } }
+      layer { name: "loss" type: "MultiBoxLoss" bottom: "loc" bottom: "conf" bottom: "priors" bottom: "objects" top: "loss"
+        multibox_loss_param { num_classes: 2 } }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers[0].tops.map(\.shape) == [[1, 3, 512, 512], [1, 1, 1, 8]])
+  }
+
+  /// Proposals from other anchors than the class has: shapes, a warning, and no run.
+  @Test func looksAroundOtherAnchors() throws {
+    let file = try check(
+      """
+      layer { name: "x" type: "Input" top: "scores" top: "boxes" top: "im_info" input_param { shape { dim: 1 dim: 24 dim: 3 dim: 4 }
+        shape { dim: 1 dim: 48 dim: 3 dim: 4 } shape { dim: 1 dim: 3 } } }
+      layer { name: "p" type: "Python" bottom: "scores" bottom: "boxes" bottom: "im_info" top: "rois"
+        python_param { module: "rpn.proposal_layer" layer: "ProposalLayer" param_str: "'feat_stride': 16" } }
+      """)
+    #expect(file.loads, "\(CheckText(file).faults)")
+    #expect(file.nets[0].check.layers.last?.tops[0].shape == [300, 5])
+    let warnings = file.nets[0].check.warnings.map(\.message)
+    #expect(warnings.contains { $0.contains("are of 12 anchors a place, and param_str tells 9") }, "\(warnings)")
+  }
+
   @Test func guessesInputsThatAreNamedWithoutShapes() throws {
     let file = try check(
       """
