@@ -26,6 +26,8 @@ struct Experiment {
   let alone: [String]
   let tasks: [TaskMetric]
   let runs: [ExperimentRun]
+  /// For people: the files that were taken.
+  let notes: [String]
 
   /// - Throws: the faults of the file, of the solver and its nets, before anything is run.
   init(path: String, catalogue: LayerCatalogue) throws {
@@ -100,6 +102,22 @@ struct Experiment {
       }
     }
     self.runs = runs
+    let sources = try base.flatMap { base in
+      try [base] + param.variant.map { try base.changed(by: $0.solver) } + ways.map { try base.changed(by: $0.solver) }
+    }
+    notes = try Experiment.notes(on: sources)
+  }
+
+  /// Which solver and which nets are taken, and what lies beside them and is not.
+  private static func notes(on sources: [SolverSource]) throws -> [String] {
+    var notes: [String] = []
+    for settings in try sources.map(SolverSettings.init) {
+      let nets = try SolverNets.definitions(settings)
+      let files = ([nets.train] + nets.tests).compactMap(\.source.file)
+      let taken = ["solver: \(settings.source.file ?? "-")"] + files.map { "net: \($0)" }
+      for note in taken + SolverNets.filesPassedOver(settings) where !notes.contains(note) { notes.append(note) }
+    }
+    return notes
   }
 
   private static func folder(_ output: String, _ setting: String, _ name: String, _ seed: Int64) -> String {
