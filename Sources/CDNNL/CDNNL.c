@@ -13,11 +13,12 @@ static int attributes_create(dnnl_primitive_attr_t *attributes) {
   return 0;
 }
 
-static int adding_create(dnnl_primitive_attr_t *attributes) {
+int mtl_adding_create(dnnl_primitive_attr_t *attributes, mtl_form_view addend) {
   dnnl_post_ops_t operations;
   TRY(attributes_create(attributes));
   TRY(dnnl_post_ops_create(&operations));
-  dnnl_status_t status = mtl_append_sum(operations);
+  dnnl_status_t status =
+      addend ? dnnl_post_ops_append_binary(operations, dnnl_binary_add, addend) : mtl_append_sum(operations);
   if (status == dnnl_success) status = dnnl_primitive_attr_set_post_ops(*attributes, operations);
   dnnl_post_ops_destroy(operations);
   return (int)status;
@@ -27,7 +28,7 @@ static int open_engine(mtl_dnnl *dnnl) {
   TRY(dnnl_engine_create(&dnnl->engine, dnnl_cpu, 0));
   TRY(dnnl_stream_create(&dnnl->stream, dnnl->engine, dnnl_stream_default_flags));
   int status = attributes_create(&dnnl->attributes);
-  return status ? status : adding_create(&dnnl->adding);
+  return status ? status : mtl_adding_create(&dnnl->adding, NULL);
 }
 
 int mtl_dnnl_create(mtl_dnnl **result) {
@@ -111,9 +112,11 @@ static const struct {
     [MTL_FROM] = {DNNL_ARG_FROM, dnnl_query_src_md, 0},
     [MTL_TO] = {DNNL_ARG_TO, dnnl_query_dst_md, 0},
     [MTL_SCRATCH] = {DNNL_ARG_SCRATCHPAD, dnnl_query_scratchpad_md, 0},
+    [MTL_ADDEND] = {DNNL_ARG_ATTR_MULTIPLE_POST_OP(0) | DNNL_ARG_SRC_1, dnnl_query_dst_md, 0},
 };
 
 mtl_form_view mtl_argument_form(const mtl_primitive *p, mtl_argument argument) {
+  if (argument == MTL_ADDEND && !p->has_addend) return NULL;
   return dnnl_primitive_desc_query_md(p->description, argument_queries[argument].query, argument_queries[argument].index);
 }
 

@@ -67,12 +67,19 @@ int mtl_convolution_create(
     mtl_format bottom, mtl_format top, const mtl_primitive *forward) {
   struct mtl_convolution_forms forms = {0};
   dnnl_primitive_desc_t description;
+  dnnl_primitive_attr_t adding = NULL;
+  bool has_addend = convolution->has_addend && direction == MTL_FORWARD && top != MTL_FORMAT_ANY;
   int status = describe_all(&forms, convolution, direction, bottom, top);
+  if (!status && has_addend) status = mtl_adding_create(&adding, mtl_view(&forms.top));
   if (!status)
     status = (int)mtl_convolution_describe(
-        &description, dnnl, &forms, direction, convolution->is_transposed, forward ? forward->description : NULL);
+        &description, dnnl, &forms, direction, convolution->is_transposed, forward ? forward->description : NULL,
+        adding ? adding : dnnl->attributes);
+  if (adding) dnnl_primitive_attr_destroy(adding);
   clear_all(&forms);
-  return status ? status : mtl_primitive_wrap(result, dnnl, description);
+  if (!status) status = mtl_primitive_wrap(result, dnnl, description);
+  if (!status) (*result)->has_addend = has_addend;
+  return status;
 }
 
 int mtl_convolution_weights_create(

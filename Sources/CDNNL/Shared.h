@@ -37,6 +37,7 @@ struct mtl_primitive {
   mtl_dnnl *dnnl;
   dnnl_primitive_desc_t description;
   dnnl_primitive_t primitive;
+  bool has_addend;
   dnnl_memory_t memory[MTL_ARGUMENT_COUNT];
   dnnl_exec_arg_t arguments[MTL_ARGUMENT_COUNT];
   int count;
@@ -53,6 +54,8 @@ int mtl_describe(mtl_form *result, const mtl_dims *dims, mtl_format format, mtl_
 mtl_form_view mtl_argument_form(const mtl_primitive *primitive, mtl_argument argument);
 /* Makes a primitive of a description, which it takes over. */
 int mtl_primitive_wrap(mtl_primitive **result, mtl_dnnl *dnnl, dnnl_primitive_desc_t description);
+/* Attributes with which an array of that form is added to what is written, or without one what is there already. */
+int mtl_adding_create(dnnl_primitive_attr_t *attributes, mtl_form_view addend);
 /* Describes a copy from one form to another. */
 int mtl_copy_create(mtl_primitive **result, mtl_dnnl *dnnl, mtl_form_view from, mtl_form_view to, bool adds);
 
@@ -79,6 +82,6 @@ struct mtl_convolution_forms {
 
 dnnl_status_t mtl_convolution_describe(
     dnnl_primitive_desc_t *result, mtl_dnnl *dnnl, const struct mtl_convolution_forms *forms, mtl_direction direction,
-    bool is_transposed, const_dnnl_primitive_desc_t forward);
+    bool is_transposed, const_dnnl_primitive_desc_t forward, const_dnnl_primitive_attr_t attributes);
 
 #endif

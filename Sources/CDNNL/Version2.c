@@ -75,12 +75,12 @@ static dnnl_status_t describe_transposed(
 
 dnnl_status_t mtl_convolution_describe(
     dnnl_primitive_desc_t *result, mtl_dnnl *dnnl, const struct mtl_convolution_forms *forms, mtl_direction direction,
-    bool is_transposed, const_dnnl_primitive_desc_t forward) {
+    bool is_transposed, const_dnnl_primitive_desc_t forward, const_dnnl_primitive_attr_t attributes) {
   dnnl_convolution_desc_t operation; /* of both kinds: the same type */
   dnnl_status_t status = is_transposed ? describe_transposed(&operation, forms, direction)
                                        : describe_operation(&operation, forms, direction);
   if (status != dnnl_success) return status;
-  return dnnl_primitive_desc_create(result, &operation, dnnl->attributes, dnnl->engine, forward);
+  return dnnl_primitive_desc_create(result, &operation, attributes, dnnl->engine, forward);
 }
 
 #endif

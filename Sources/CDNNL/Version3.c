@@ -42,51 +42,51 @@ dnnl_status_t mtl_append_sum(dnnl_post_ops_t operations) {
 
 static dnnl_status_t describe_convolution(
     dnnl_primitive_desc_t *result, mtl_dnnl *dnnl, const struct mtl_convolution_forms *f, mtl_direction direction,
-    const_dnnl_primitive_desc_t forward) {
+    const_dnnl_primitive_desc_t forward, const_dnnl_primitive_attr_t attributes) {
   dnnl_alg_kind_t kind = dnnl_convolution_direct;
   switch (direction) {
   case MTL_FORWARD:
     return dnnl_convolution_forward_primitive_desc_create(
         result, dnnl->engine, dnnl_forward_training, kind, mtl_view(&f->bottom), mtl_view(&f->weights),
-        mtl_view(&f->bias), mtl_view(&f->top), f->stride, f->dilation, f->pad_before, f->pad_after, dnnl->attributes);
+        mtl_view(&f->bias), mtl_view(&f->top), f->stride, f->dilation, f->pad_before, f->pad_after, attributes);
   case MTL_BACKWARD_DATA:
     return dnnl_convolution_backward_data_primitive_desc_create(
         result, dnnl->engine, kind, mtl_view(&f->bottom), mtl_view(&f->weights), mtl_view(&f->top), f->stride,
-        f->dilation, f->pad_before, f->pad_after, forward, dnnl->attributes);
+        f->dilation, f->pad_before, f->pad_after, forward, attributes);
   case MTL_BACKWARD_WEIGHTS:
     return dnnl_convolution_backward_weights_primitive_desc_create(
         result, dnnl->engine, kind, mtl_view(&f->bottom), mtl_view(&f->weights), mtl_view(&f->bias), mtl_view(&f->top),
-        f->stride, f->dilation, f->pad_before, f->pad_after, forward, dnnl->attributes);
+        f->stride, f->dilation, f->pad_before, f->pad_after, forward, attributes);
   }
   return dnnl_invalid_arguments;
 }
 
 static dnnl_status_t describe_transposed(
     dnnl_primitive_desc_t *result, mtl_dnnl *dnnl, const struct mtl_convolution_forms *f, mtl_direction direction,
-    const_dnnl_primitive_desc_t forward) {
+    const_dnnl_primitive_desc_t forward, const_dnnl_primitive_attr_t attributes) {
   dnnl_alg_kind_t kind = dnnl_deconvolution_direct;
   switch (direction) {
   case MTL_FORWARD:
     return dnnl_deconvolution_forward_primitive_desc_create(
         result, dnnl->engine, dnnl_forward_training, kind, mtl_view(&f->bottom), mtl_view(&f->weights),
-        mtl_view(&f->bias), mtl_view(&f->top), f->stride, f->dilation, f->pad_before, f->pad_after, dnnl->attributes);
+        mtl_view(&f->bias), mtl_view(&f->top), f->stride, f->dilation, f->pad_before, f->pad_after, attributes);
   case MTL_BACKWARD_DATA:
     return dnnl_deconvolution_backward_data_primitive_desc_create(
         result, dnnl->engine, kind, mtl_view(&f->bottom), mtl_view(&f->weights), mtl_view(&f->top), f->stride,
-        f->dilation, f->pad_before, f->pad_after, forward, dnnl->attributes);
+        f->dilation, f->pad_before, f->pad_after, forward, attributes);
   case MTL_BACKWARD_WEIGHTS:
     return dnnl_deconvolution_backward_weights_primitive_desc_create(
         result, dnnl->engine, kind, mtl_view(&f->bottom), mtl_view(&f->weights), mtl_view(&f->bias), mtl_view(&f->top),
-        f->stride, f->dilation, f->pad_before, f->pad_after, forward, dnnl->attributes);
+        f->stride, f->dilation, f->pad_before, f->pad_after, forward, attributes);
   }
   return dnnl_invalid_arguments;
 }
 
 dnnl_status_t mtl_convolution_describe(
     dnnl_primitive_desc_t *result, mtl_dnnl *dnnl, const struct mtl_convolution_forms *forms, mtl_direction direction,
-    bool is_transposed, const_dnnl_primitive_desc_t forward) {
-  return is_transposed ? describe_transposed(result, dnnl, forms, direction, forward)
-                       : describe_convolution(result, dnnl, forms, direction, forward);
+    bool is_transposed, const_dnnl_primitive_desc_t forward, const_dnnl_primitive_attr_t attributes) {
+  return is_transposed ? describe_transposed(result, dnnl, forms, direction, forward, attributes)
+                       : describe_convolution(result, dnnl, forms, direction, forward, attributes);
 }
 
 #endif

@@ -23,9 +23,9 @@
   X(void, hyperbolic_tangent_backward, (long count, const float *y, const float *dy, float *dx), (count, y, dy, dx))   \
   X(void, absolute_backward, (long count, const float *x, const float *dy, float *dx), (count, x, dy, dx))             \
   X(void, patches_forward,                                                                                             \
-    (long from, long to, const mtl_patches *patches, const float *bottom, const float *weights, const float *bias,     \
-     float *top, float *scratch),                                                                                      \
-    (from, to, patches, bottom, weights, bias, top, scratch))                                                          \
+    (long from, long to, const mtl_patches *patches, const float *bottom, const float *weights,                        \
+     const mtl_epilogue *epilogue, float *top, float *scratch),                                                        \
+    (from, to, patches, bottom, weights, epilogue, top, scratch))                                                      \
   X(void, patches_backward_data,                                                                                       \
     (long from, long to, const mtl_patches *patches, const float *dtop, const float *weights, float *dbottom,          \
      float *scratch),                                                                                                  \
@@ -37,9 +37,9 @@
   X(void, winograd_weights, (long from, long to, const mtl_winograd *winograd, const float *weights, float *u),         \
     (from, to, winograd, weights, u))                                                                                  \
   X(void, winograd_forward,                                                                                            \
-    (long from, long to, const mtl_winograd *winograd, const void *bottom, const float *u, const float *bias,          \
-     void *top, float *scratch),                                                                                       \
-    (from, to, winograd, bottom, u, bias, top, scratch))                                                               \
+    (long from, long to, const mtl_winograd *winograd, const void *bottom, const float *u,                             \
+     const mtl_epilogue *epilogue, void *top, float *scratch),                                                         \
+    (from, to, winograd, bottom, u, epilogue, top, scratch))                                                           \
   X(void, winograd_gather,                                                                                             \
     (long from, long to, const mtl_winograd *winograd, long first, long count, const void *bottom, const void *dtop,   \
      float *v, float *m),                                                                                              \

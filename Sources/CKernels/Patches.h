@@ -70,17 +70,24 @@ MTL_INLINE void patch_product(
 }
 
 static void patch_finish(
-    const mtl_patches *p, long columns, const float *bias, const float *from, long from_row, float *to, long to_row) {
-  for (long k = 0; k < p->top_channels; k++, from += from_row, to += to_row) {
-    float shift = bias ? bias[k] : 0;
-    for (long i = 0; i < columns; i++) to[i] = from[i] + shift;
+    const mtl_patches *p, long columns, const mtl_epilogue *epilogue, const float *from, long from_row, float *top,
+    long place, long to_row) {
+  for (long k = 0; k < p->top_channels; k++, from += from_row, place += to_row) {
+    float shift = epilogue->bias ? epilogue->bias[k] : 0, *to = top + place;
+    const float *addend = epilogue->addend ? (const float *)epilogue->addend + place : NULL;
+    if (addend)
+      for (long i = 0; i < columns; i++) to[i] = from[i] + shift + addend[i];
+    else
+      for (long i = 0; i < columns; i++) to[i] = from[i] + shift;
+    if (epilogue->rectifies)
+      for (long i = 0; i < columns; i++) to[i] = to[i] < 0 ? 0 : to[i];
   }
 }
 
 /* Units are pieces of positions, numbered image by image. */
 static void patches_forward(
-    long from, long to, const mtl_patches *p, const float *bottom, const float *weights, const float *bias, float *top,
-    float *scratch) {
+    long from, long to, const mtl_patches *p, const float *bottom, const float *weights, const mtl_epilogue *epilogue,
+    float *top, float *scratch) {
   long positions = p->top[0] * p->top[1], taps = mtl_patch_taps(p), pieces = mtl_patch_pieces(p), known = -1;
   float *padded = scratch, *rows = padded + mtl_patch_padded(p), *tile = rows + MTL_PATCH_ROWS;
   struct patch_run runs[PATCH_SPAN];
@@ -97,8 +104,8 @@ static void patches_forward(
           p->top_channels, whole_vectors(columns), steps, weights + tap, taps, 1, rows, PATCH_SPAN, tap > 0, tile,
           PATCH_SPAN);
     }
-    float *out = top + image * p->top_channels * positions + start;
-    patch_finish(p, columns, bias, tile, PATCH_SPAN, out, positions);
+    patch_finish(
+        p, columns, epilogue, tile, PATCH_SPAN, top, image * p->top_channels * positions + start, positions);
   }
 }
 

@@ -85,7 +85,7 @@ static void winograd_weights(long from, long to, const mtl_winograd *w, const fl
 
 /* Units are runs of tiles. */
 static void winograd_forward(
-    long from, long to, const mtl_winograd *w, const void *bottom, const float *u, const float *bias, void *top,
+    long from, long to, const mtl_winograd *w, const void *bottom, const float *u, const mtl_epilogue *epilogue, void *top,
     float *scratch) {
   long channels = w->bottom_blocks * 16, tiles = mtl_winograd_tiles(w), run = mtl_winograd_run(w);
   long chunks = mtl_winograd_chunks(w), chunk_blocks = WINOGRAD_CHUNK / 16;
@@ -107,10 +107,11 @@ static void winograd_forward(
             m + mtl_winograd_place(w, point, run, chunk_blocks), WINOGRAD_CHUNK);
       long block = chunk * chunk_blocks;
       if (w->step == 2)
-        steps_scatter_top(first, last, run, w, block, width / 16, m, bias, top);
+        steps_scatter_top(first, last, run, w, block, width / 16, m, epilogue, top);
       else
         winograd_scatter_top(
-            first, last, w, block, width / 16, m, WINOGRAD_CHUNK, mtl_winograd_matrix(run, chunk_blocks), bias, top);
+            first, last, w, block, width / 16, m, WINOGRAD_CHUNK, mtl_winograd_matrix(run, chunk_blocks),
+            epilogue, top);
     }
   }
 }

@@ -139,7 +139,7 @@ MTL_INLINE void steps_gather_top_of(
 /* Writes `blocks` blocks of the top, or backward of the bottom's gradient, from a chunk's M of `count` tiles. */
 MTL_INLINE void steps_scatter_top_of(
     long from, long to, long count, const mtl_winograd *w, bool is_back, bool is_half, long block, long blocks,
-    const float *m, const float *bias, void *top) {
+    const float *m, const mtl_epilogue *epilogue, void *top) {
   const int size = is_back ? 8 : 4;
   long plane = w->top[0] * w->top[1] * 16;
   struct steps_places places;
@@ -150,9 +150,9 @@ MTL_INLINE void steps_scatter_top_of(
     long rows = w->top[0] - y0 < size ? w->top[0] - y0 : size, columns = w->top[1] - x0 < size ? w->top[1] - x0 : size;
     for (long k = 0; k < blocks; k++) {
       floats16 all[STEPS_ALL], half[8 * STEPS_SIDE], y[8], shift = 0;
-      if (bias) {
+      if (epilogue->bias) {
         long left = w->top_channels - (block + k) * 16;
-        shift = load_lanes(bias + (block + k) * 16, left < 16 ? left : 16);
+        shift = load_lanes(epilogue->bias + (block + k) * 16, left < 16 ? left : 16);
       }
       for (int i = 0; i < STEPS_ALL; i++)
         all[i] = load16(m + places.first[i] + (tile - from) * places.next[i] + k * 16);
@@ -161,7 +161,7 @@ MTL_INLINE void steps_scatter_top_of(
       for (long i = 0; i < rows; i++) {
         steps_top(half + i * STEPS_SIDE, 1, is_back, y, 1);
         for (long j = 0; j < columns; j++)
-          winograd_write(top, is_half, corner + (i * w->top[1] + j) * 16, y[j] + shift);
+          winograd_write_top(top, is_half, epilogue, corner + (i * w->top[1] + j) * 16, y[j] + shift);
       }
     }
   }
@@ -192,10 +192,10 @@ static void steps_gather_top(
 }
 
 static void steps_scatter_top(
-    long from, long to, long count, const mtl_winograd *w, long block, long blocks, const float *m, const float *bias,
-    void *top) {
+    long from, long to, long count, const mtl_winograd *w, long block, long blocks, const float *m,
+    const mtl_epilogue *epilogue, void *top) {
 #define STEPS_CALL(is_back, is_half)                                                                                   \
-  { steps_scatter_top_of(from, to, count, w, is_back, is_half, block, blocks, m, bias, top); }
+  { steps_scatter_top_of(from, to, count, w, is_back, is_half, block, blocks, m, epilogue, top); }
   STEPS_CHOOSE(STEPS_CALL)
 #undef STEPS_CALL
 }

@@ -163,10 +163,17 @@ static void winograd_gather_top(
     winograd_gather_top_of(from, to, w, false, dtop, m, row, matrix);
 }
 
+/* Writes a sum into the top. */
+MTL_INLINE void winograd_write_top(void *top, bool is_half, const mtl_epilogue *epilogue, long at, floats16 v) {
+  if (epilogue->addend) v += winograd_read(epilogue->addend, is_half, at);
+  if (epilogue->rectifies) v = v < 0.0f ? (floats16)0.0f : v;
+  winograd_write(top, is_half, at, v);
+}
+
 /* Writes the top from a chunk's M. */
 MTL_INLINE void winograd_scatter_top_of(
     long from, long to, const mtl_winograd *w, bool is_half, long block, long blocks, const float *m, long row,
-    long matrix, const float *bias, void *top) {
+    long matrix, const mtl_epilogue *epilogue, void *top) {
   long plane = w->top[0] * w->top[1] * 16;
   for (long tile = from; tile < to; tile++, m += row) {
     struct winograd_tile at = winograd_tile(w, tile);
@@ -174,9 +181,9 @@ MTL_INLINE void winograd_scatter_top_of(
     for (long k = 0; k < blocks; k++) {
       floats16 all[WINOGRAD_POINTS], half[24], y[16];
       floats16 shift = 0;
-      if (bias) {
+      if (epilogue->bias) {
         long left = w->top_channels - (block + k) * 16;
-        shift = load_lanes(bias + (block + k) * 16, left < 16 ? left : 16);
+        shift = load_lanes(epilogue->bias + (block + k) * 16, left < 16 ? left : 16);
       }
 #pragma clang loop unroll(full)
       for (int i = 0; i < WINOGRAD_POINTS; i++) all[i] = load16(m + i * matrix + k * 16);
@@ -188,11 +195,11 @@ MTL_INLINE void winograd_scatter_top_of(
       if (rows == 4 && columns == 4) {
 #pragma clang loop unroll(full)
         for (int i = 0; i < 16; i++)
-          winograd_write(top, is_half, corner + (i / 4 * w->top[1] + i % 4) * 16, y[i] + shift);
+          winograd_write_top(top, is_half, epilogue, corner + (i / 4 * w->top[1] + i % 4) * 16, y[i] + shift);
       } else {
         for (long i = 0; i < rows; i++)
           for (long j = 0; j < columns; j++)
-            winograd_write(top, is_half, corner + (i * w->top[1] + j) * 16, y[4 * i + j] + shift);
+            winograd_write_top(top, is_half, epilogue, corner + (i * w->top[1] + j) * 16, y[4 * i + j] + shift);
       }
     }
   }
@@ -200,10 +207,10 @@ MTL_INLINE void winograd_scatter_top_of(
 
 static void winograd_scatter_top(
     long from, long to, const mtl_winograd *w, long block, long blocks, const float *m, long row, long matrix,
-    const float *bias, void *top) {
+    const mtl_epilogue *epilogue, void *top) {
   if (w->is_half)
-    winograd_scatter_top_of(from, to, w, true, block, blocks, m, row, matrix, bias, top);
+    winograd_scatter_top_of(from, to, w, true, block, blocks, m, row, matrix, epilogue, top);
   else
-    winograd_scatter_top_of(from, to, w, false, block, blocks, m, row, matrix, bias, top);
+    winograd_scatter_top_of(from, to, w, false, block, blocks, m, row, matrix, epilogue, top);
 }
 

@@ -18,6 +18,10 @@ package struct ConvolutionDescription: Hashable, Sendable {
   package var padBefore: [Int]
   package var dilation: [Int]
   package var hasBias: Bool
+  /// Whether a blob like the top is added to the sums, and whether what is below 0 then becomes 0; NaN stays. Backward is
+  /// given the gradient of the sums: neither concerns it.
+  package var hasAddend = false
+  package var rectifies = false
   package var isTransposed: Bool
   /// Whether the weights and bias learn, and whether the bottom wants a gradient: an op makes only what is needed.
   package var learns: Bool
@@ -66,9 +70,10 @@ package protocol ConvolutionOp: AnyObject {
   var scratchByteCount: Int { get }
   var implementation: String { get }
 
+  /// - Parameter addend: in the top's layout; present when the description has one.
   func forward(
-    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
-    scratch: UnsafeMutableRawPointer)
+    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, addend: UnsafeRawPointer?,
+    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer)
   func backwardData(
     topGradient: UnsafeRawPointer, weights: Parameter, bottomGradient: UnsafeMutableRawPointer,
     scratch: UnsafeMutableRawPointer)

@@ -13,9 +13,12 @@ final class CPUConvolution: ConvolutionOp {
   private let backwardDataPass: Primitive?
   private let backwardDataWeights: PackedWeights?
   private let parameters: ConvolutionGradients?
+  /// What is still to be done with the top: oneDNN's rectifier would make 0 of what is not a number.
+  private let sum: CPUSum?
+  private let rectifier: CPURectifier?
 
   init(
-    _ description: ConvolutionDescription, isHalf: Bool, dnnl: OneDNN, vectors: any VectorOps
+    _ description: ConvolutionDescription, isHalf: Bool, dnnl: OneDNN, vectors: any VectorOps, pool: ThreadPool
   ) throws {
     let choice = try ConvolutionChoice.make(description, isHalf: isHalf, dnnl: dnnl)
     func packing(_ primitive: Primitive, adds: Bool = false) throws -> Primitive? {
@@ -43,7 +46,16 @@ final class CPUConvolution: ConvolutionOp {
     scratchByteCount = max(
       forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
       parameters?.scratchByteCount ?? 0)
-    implementation = CPUConvolution.name(choice)
+    let addsApart = description.hasAddend && forwardPass.byteCount(MTL_ADDEND) == 0
+    sum =
+      addsApart
+      ? CPUSum(
+        SumDescription(shape: description.topShape, coefficients: [1, 1], rectifies: description.rectifies),
+        layout: topLayout, pool: pool) : nil
+    rectifier =
+      description.rectifies && !addsApart
+      ? CPURectifier(RectifierDescription(shape: description.topShape), layout: topLayout, pool: pool) : nil
+    implementation = CPUConvolution.name(choice) + description.epilogueName
   }
 
   /// One name when all directions have the same.
@@ -54,15 +66,23 @@ final class CPUConvolution: ConvolutionOp {
   }
 
   func forward(
-    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
-    scratch: UnsafeMutableRawPointer
+    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, addend: UnsafeRawPointer?,
+    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
   ) {
     forwardPass.set(MTL_SOURCE, bottom)
+    if let addend { forwardPass.set(MTL_ADDEND, addend) }
     forwardPass.set(MTL_WEIGHTS, forwardWeights.pointer(weights))
     if let bias { forwardPass.set(MTL_BIAS, UnsafeRawPointer(bias.values)) }
     forwardPass.set(MTL_DESTINATION, top)
     forwardPass.set(MTL_SCRATCH, scratch)
     forwardPass.run()
+    if let sum, let addend {
+      let terms = (top, UnsafeMutableRawPointer(mutating: addend))
+      withUnsafePointer(to: terms) {
+        $0.withMemoryRebound(to: UnsafeMutableRawPointer.self, capacity: 2) { sum.forward(bottoms: $0, top: top) }
+      }
+    }
+    rectifier?.forward(bottom: top, top: top)
   }
 
   func backwardData(

@@ -86,7 +86,7 @@ package final class CPUEngine: Engine {
   {
     if algorithms.isPatches { return PatchConvolution(description, pool: pool) }
     if algorithms.isWinograd { return WinogradConvolution(description, isHalf: algorithms.isHalf, pool: pool) }
-    return try CPUConvolution(description, isHalf: algorithms.isHalf, dnnl: dnnl, vectors: vectors)
+    return try CPUConvolution(description, isHalf: algorithms.isHalf, dnnl: dnnl, vectors: vectors, pool: pool)
   }
 
   package func innerProduct(_ description: InnerProductDescription) throws -> any InnerProductOp {

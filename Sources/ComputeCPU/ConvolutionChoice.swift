@@ -115,15 +115,23 @@ struct ConvolutionChoice {
     throw fault ?? Diagnostic(.machine, "oneDNN has no convolution of \(description.bottomShape) that can be used here")
   }
 
-  /// Whether no direction is left to oneDNN's unoptimised loops, which are a thousand times slower.
-  private var isFast: Bool {
-    ![forward, backwardData, backwardWeights].contains { $0?.implementation.contains("ref") ?? false }
-  }
+  private var isFast: Bool { [forward, backwardData, backwardWeights].allSatisfy { $0?.isFast ?? true } }
+}
+
+extension Primitive {
+  /// Whether it is not one of oneDNN's unoptimised loops, which are a thousand times slower.
+  fileprivate var isFast: Bool { !implementation.contains("ref") }
+}
+
+extension ConvolutionDescription {
+  /// What the name of a kernel says of what is done besides.
+  var epilogueName: String { (hasAddend ? "+add" : "") + (rectifies ? "+rectify" : "") }
 }
 
 /// Asks oneDNN for the primitives of one convolution.
 private struct ConvolutionMaker {
-  private let convolution: mtl_convolution
+  private var convolution: mtl_convolution
+  private let hasAddend: Bool
   private let isHalf: Bool
   private let learns: Bool
   private let bottomGradient: Bool
@@ -134,6 +142,7 @@ private struct ConvolutionMaker {
     convolution.precision = isHalf ? MTL_BFLOAT : MTL_FLOAT
     self.convolution = convolution
     self.isHalf = isHalf
+    hasAddend = description.hasAddend
     learns = description.learns
     bottomGradient = description.bottomGradient
     self.dnnl = dnnl
@@ -141,11 +150,17 @@ private struct ConvolutionMaker {
 
   /// All directions with bottom and top in `format`; nil when oneDNN chooses one for them that no other op reads.
   func make(_ format: mtl_format) throws -> ConvolutionChoice? {
-    let forward = try primitive(MTL_FORWARD, format, format, nil)
+    var forward = try primitive(MTL_FORWARD, format, format, nil)
     // Formats that are the same in memory (one channel) are not the same to oneDNN: what was asked for stays.
     let asked = Format(format)
     guard let bottom = asked ?? forward.format(MTL_SOURCE), let top = asked ?? forward.format(MTL_DESTINATION) else {
       return nil
+    }
+    if hasAddend {
+      var adding = self
+      adding.convolution.has_addend = true
+      // Where no fast kernel adds, `CPUConvolution` does.
+      if let sum = try? adding.primitive(MTL_FORWARD, bottom.native, top.native, nil), sum.isFast { forward = sum }
     }
     func backward(_ direction: mtl_direction) throws -> Primitive {
       try primitive(direction, bottom.native, top.native, forward)

@@ -80,6 +80,7 @@ package final class ConvolutionTuning {
     let bottom = Memory(byteCount: op.bottomLayout.byteCount(for: d.bottomShape))
     let top = Memory(byteCount: op.topLayout.byteCount(for: d.topShape))
     let scratch = Memory(byteCount: op.scratchByteCount)
+    let addend = d.hasAddend ? Memory(byteCount: op.topLayout.byteCount(for: d.topShape)) : nil
     let weights = Parameter(shape: d.weightShape)
     let bias = d.hasBias ? Parameter(shape: [d.topChannels]) : nil
     func shortest(_ run: () -> Void) -> Double {
@@ -91,7 +92,9 @@ package final class ConvolutionTuning {
       }.min() ?? 0
     }
     let forward = shortest {
-      op.forward(bottom: bottom.base, weights: weights, bias: bias, top: top.base, scratch: scratch.base)
+      op.forward(
+        bottom: bottom.base, weights: weights, bias: bias, addend: addend.map { UnsafeRawPointer($0.base) },
+        top: top.base, scratch: scratch.base)
     }
     let data =
       d.bottomGradient

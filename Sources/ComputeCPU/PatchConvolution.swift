@@ -10,7 +10,7 @@ final class PatchConvolution: ConvolutionOp {
   let bottomLayout = Layout.plain
   let topLayout = Layout.plain
   let scratchByteCount: Int
-  let implementation = "patches"
+  let implementation: String
   private let description: ConvolutionDescription
   private let patches: UnsafeMutablePointer<mtl_patches>
   private let pool: ThreadPool
@@ -47,6 +47,7 @@ final class PatchConvolution: ConvolutionOp {
   init(_ description: ConvolutionDescription, pool: ThreadPool) {
     self.description = description
     self.pool = pool
+    implementation = "patches" + description.epilogueName
     multiplyAdds = max(1, description.multiplyAdds)
     patches = .allocate(capacity: 1)
     patches.initialize(
@@ -75,17 +76,20 @@ final class PatchConvolution: ConvolutionOp {
   }
 
   func forward(
-    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
-    scratch: UnsafeMutableRawPointer
+    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, addend: UnsafeRawPointer?,
+    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
   ) {
-    let (bottom, weights, bias, top) = (bottom.floats, weights.values, bias?.values, top.floats)
+    let (bottom, weights, top) = (bottom.floats, weights.values, top.floats)
+    let epilogue = mtl_epilogue(bias: bias?.values, addend: addend, rectifies: description.rectifies)
     let units = description.batch * mtl_patches_pieces(patches)
     let pieces = pieceCount(units: units)
-    pool.run(pieces, grain: 1) { from, to in
-      for piece in from..<to {
-        mtl_patches_forward(
-          units * piece / pieces, units * (piece + 1) / pieces, patches, bottom, weights, bias, top,
-          scratch.floats + piece * threadScratch)
+    withUnsafePointer(to: epilogue) { epilogue in
+      pool.run(pieces, grain: 1) { from, to in
+        for piece in from..<to {
+          mtl_patches_forward(
+            units * piece / pieces, units * (piece + 1) / pieces, patches, bottom, weights, epilogue, top,
+            scratch.floats + piece * threadScratch)
+        }
       }
     }
   }

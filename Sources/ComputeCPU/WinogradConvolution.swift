@@ -67,7 +67,7 @@ final class WinogradConvolution: ConvolutionOp {
   init(_ description: ConvolutionDescription, isHalf: Bool, pool: ThreadPool) {
     self.description = description
     self.pool = pool
-    implementation = isHalf ? "winograd bf16" : "winograd"
+    implementation = "winograd" + description.epilogueName + (isHalf ? " bf16" : "")
     elementSize = isHalf ? MemoryLayout<UInt16>.stride : MemoryLayout<Float>.stride
     bottomLayout = Layout(.blocked16, description.bottomShape, isHalf: isHalf)
     topLayout = Layout(.blocked16, description.topShape, isHalf: isHalf)
@@ -123,7 +123,7 @@ final class WinogradConvolution: ConvolutionOp {
   /// Both directions of images.
   private func convolve(
     _ winograd: UnsafePointer<mtl_winograd>, _ from: UnsafeRawPointer, _ weights: UnsafePointer<Float>,
-    _ bias: UnsafePointer<Float>?, _ to: UnsafeMutableRawPointer, _ scratch: UnsafeMutablePointer<Float>
+    _ epilogue: mtl_epilogue, _ to: UnsafeMutableRawPointer, _ scratch: UnsafeMutablePointer<Float>
   ) {
     pool.run(winograd.pointee.bottom_blocks, grain: 1) { first, last in
       mtl_winograd_weights(first, last, winograd, weights, scratch)
@@ -131,24 +131,29 @@ final class WinogradConvolution: ConvolutionOp {
     let runs = mtl_winograd_runs(winograd)
     let pieces = Int(mtl_piece_count(runs, 1, pool.count))
     let each = mtl_winograd_scratch(winograd)
-    pool.run(pieces, grain: 1) { first, last in
-      for piece in first..<last {
-        mtl_winograd_forward(
-          runs * piece / pieces, runs * (piece + 1) / pieces, winograd, from, scratch, bias, to,
-          scratch + weightsSize + piece * each)
+    withUnsafePointer(to: epilogue) { epilogue in
+      pool.run(pieces, grain: 1) { first, last in
+        for piece in first..<last {
+          mtl_winograd_forward(
+            runs * piece / pieces, runs * (piece + 1) / pieces, winograd, from, scratch, epilogue, to,
+            scratch + weightsSize + piece * each)
+        }
       }
     }
   }
 
   func forward(
-    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
-    scratch: UnsafeMutableRawPointer
+    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, addend: UnsafeRawPointer?,
+    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
   ) {
     for group in 0..<description.groups {
       let at = offsets(group)
       convolve(
         there, bottom + at.bottom, UnsafePointer(weights.values + at.weights),
-        bias.map { UnsafePointer($0.values + at.bias) }, top + at.top, scratch.floats)
+        mtl_epilogue(
+          bias: bias.map { UnsafePointer($0.values + at.bias) }, addend: addend.map { $0 + at.top },
+          rectifies: description.rectifies),
+        top + at.top, scratch.floats)
     }
   }
 
@@ -159,7 +164,7 @@ final class WinogradConvolution: ConvolutionOp {
     for group in 0..<description.groups {
       let at = offsets(group)
       convolve(
-        back, topGradient + at.top, UnsafePointer(weights.values + at.weights), nil,
+        back, topGradient + at.top, UnsafePointer(weights.values + at.weights), mtl_epilogue(),
         bottomGradient + at.bottom, scratch.floats)
     }
   }

@@ -27,6 +27,16 @@ private func convolution(
     groups: groups, bias: bias, bottomGradient: bottomGradient)
 }
 
+extension OpCase.Operation {
+  /// The forward pass with what a net makes part of it; backward knows nothing of that.
+  fileprivate func with(addend: Bool = false, rectifier: Bool = false) -> OpCase.Operation {
+    guard case .convolution(var description) = self else { return self }
+    (description.hasAddend, description.rectifies) = (addend, rectifier)
+    (description.learns, description.bottomGradient) = (false, false)
+    return .convolution(description)
+  }
+}
+
 private func deconvolution(
   _ bottom: [Int], to channels: Int, kernel: [Int], stride: Int = 1, pad: Int = 0, dilation: Int = 1, groups: Int = 1,
   bias: Bool = true
@@ -89,6 +99,19 @@ extension OpCase {
     convolution([2, 4, 5, 6, 7], to: 8, kernel: [3, 3, 3], pad: [1, 1, 1]),
     convolution([1, 16, 4, 8, 6], to: 16, kernel: [3, 2, 1], stride: 2, pad: [1, 0, 0], groups: 2),
     convolution([2, 3, 9, 9], to: 16, 3, pad: 1, bottomGradient: false),
+    // With the sum and the rectifier behind it.
+    convolution([2, 16, 9, 8], to: 24, 3, pad: 1).with(rectifier: true),
+    convolution([2, 33, 14, 17], to: 37, 3, pad: 2).with(rectifier: true),
+    convolution([8, 32, 16, 15], to: 48, 3, stride: 2, pad: 1).with(rectifier: true),
+    convolution([2, 20, 8, 8], to: 50, 5).with(rectifier: true),
+    convolution([2, 32, 8, 8], to: 32, 3, pad: 1, groups: 32, bias: false).with(rectifier: true),
+    convolution([2, 32, 6, 5], to: 48, 1, bias: false).with(addend: true, rectifier: true),
+    convolution([2, 5, 6, 5], to: 7, 1).with(addend: true),
+    convolution([2, 40, 13, 12], to: 84, 3).with(addend: true, rectifier: true),
+    convolution([4, 96, 9, 10], to: 64, 3, pad: 1, groups: 2).with(addend: true, rectifier: true),
+    convolution([8, 32, 16, 15], to: 48, 3, stride: 2, pad: 1).with(addend: true),
+    convolution([2, 20, 8, 8], to: 50, 5).with(addend: true, rectifier: true),
+    convolution([2, 3, 15], to: 4, kernel: [3], pad: [2]).with(addend: true, rectifier: true),
     // Padding at the far side alone, as a fork's pad_r and pad_b ask for.
     .convolution(
       ConvolutionDescription(
@@ -138,6 +161,10 @@ extension OpCase {
     convolution([32, 192, 7, 7], to: 384, 3, pad: 1),
     // ResNet
     convolution([32, 64, 56, 56], to: 64, 3, pad: 1, bias: false),
+    convolution([32, 64, 56, 56], to: 64, 3, pad: 1).with(rectifier: true),
+    convolution([32, 64, 56, 56], to: 64, 3, pad: 1).with(addend: true, rectifier: true),
+    convolution([32, 64, 56, 56], to: 256, 1).with(rectifier: true),
+    convolution([32, 64, 56, 56], to: 256, 1).with(addend: true, rectifier: true),
     convolution([32, 64, 56, 56], to: 128, 3, stride: 2, pad: 1, bias: false),
     convolution([32, 64, 56, 56], to: 128, 1, stride: 2, bias: false),
     convolution([32, 256, 14, 14], to: 256, 3, pad: 1, bias: false),

@@ -22,11 +22,16 @@ extension OpRun {
     guard let weights else { return }
     let op = try engine.convolution(description)
     implementation = op.implementation
-    try makeBlobs(bottoms: [op.bottomLayout], top: op.topLayout, hasGradients: description.bottomGradient)
+    try makeBlobs(
+      bottoms: [op.bottomLayout] + (description.hasAddend ? [op.topLayout] : []), top: op.topLayout,
+      hasGradients: description.bottomGradient)
     let scratch = makeBuffer(op.scratchByteCount)
     let (bottom, top, bias) = (bottoms[0].blob, top.blob, bias)
+    let addend = description.hasAddend ? bottoms[1].blob : nil
     setBody(.forward) {
-      op.forward(bottom: bottom.data, weights: weights, bias: bias, top: top.data, scratch: scratch)
+      op.forward(
+        bottom: bottom.data, weights: weights, bias: bias, addend: addend.map { UnsafeRawPointer($0.data) },
+        top: top.data, scratch: scratch)
     }
     if description.bottomGradient {
       setBody(.backwardData) {

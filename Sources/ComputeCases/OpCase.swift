@@ -71,7 +71,7 @@ package struct OpCase: Sendable, CustomStringConvertible {
 
   package var bottomShapes: [Shape] {
     switch operation {
-    case .convolution(let d): [d.bottomShape]
+    case .convolution(let d): d.hasAddend ? [d.bottomShape, d.topShape] : [d.bottomShape]
     case .innerProduct(let d): [d.bottomShape]
     case .pooling(let d): [d.bottomShape]
     case .rectifier(let d): [d.shape]

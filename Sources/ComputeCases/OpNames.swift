@@ -52,6 +52,8 @@ extension ConvolutionDescription {
     if dilation.contains(where: { $0 != 1 }) { name += ", dilation \(Shape(dilation))" }
     if groups > 1 { name += ", \(groups) groups" }
     if !hasBias { name += ", no bias" }
+    if hasAddend { name += ", added to a blob" }
+    if rectifies { name += ", rectified" }
     if !learns { name += ", frozen" }
     if !bottomGradient { name += ", no bottom gradient" }
     return name

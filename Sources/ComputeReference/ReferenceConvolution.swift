@@ -28,8 +28,8 @@ final class ReferenceConvolution: ConvolutionOp {
   }
 
   func forward(
-    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, top: UnsafeMutableRawPointer,
-    scratch: UnsafeMutableRawPointer
+    bottom: UnsafeRawPointer, weights: Parameter, bias: Parameter?, addend: UnsafeRawPointer?,
+    top: UnsafeMutableRawPointer, scratch: UnsafeMutableRawPointer
   ) {
     let count = description.topShape.count
     let sums = self.sums.base.assumingMemoryBound(to: Double.self)
@@ -38,7 +38,8 @@ final class ReferenceConvolution: ConvolutionOp {
     let plane = max(1, description.topExtents.reduce(1, *))
     for i in 0..<count {
       // The bias comes last, as it does where a matrix product made the sum.
-      top.floats[i] = Float(sums[i]) + (bias?.values[i / plane % description.topChannels] ?? 0)
+      let sum = Float(sums[i]) + (bias?.values[i / plane % description.topChannels] ?? 0) + (addend?.floats[i] ?? 0)
+      top.floats[i] = description.rectifies && sum < 0 ? 0 : sum
     }
   }
 

@@ -30,13 +30,8 @@ package struct Convolution: AbsorbingLayer, ConvolutionLayer {
     try convolution.description(of: bottoms)
   }
 
-  /// Normalisations and scales whose numbers are constants become part of the weights.
   package func absorbs(_ followers: [FollowingLayer]) -> Int {
-    guard convolution.channelsFirst else { return 0 }
-    return followers.prefix { follower in
-      guard !follower.runsBackward, let layer = follower.definition as? any ChannelAffine else { return false }
-      return layer.isAffine(over: follower.bottomShape)
-    }.count
+    convolution.channelsFirst ? ConvolutionTail(followers).count : 0
   }
 
   package func rowwise(_ bottoms: [Shape], along axis: Int) -> RowwiseBlobs? {
@@ -177,26 +172,39 @@ struct ConvolutionFields: Sendable {
 
   func bind(_ binding: LayerBinding) throws -> any LayerRun {
     var description = try description(of: binding.bottomShapes)
+    let tail = ConvolutionTail(binding.followers)
     let folded =
-      binding.followers.isEmpty
-      ? nil : FoldedWeights(binding.parameters[0], bias: hasBias ? binding.parameters[1] : nil, binding.followers)
+      tail.affine.isEmpty
+      ? nil : FoldedWeights(binding.parameters[0], bias: hasBias ? binding.parameters[1] : nil, tail.affine)
     if folded != nil { description.hasBias = true }
+    description.hasAddend = tail.addend != nil
+    description.rectifies = tail.rectifies
     description.learns = binding.runsBackward && binding.learns.contains(true)
     description.isPlain = binding.bottomShapes[0] != description.bottomShape
     description.bottomGradient = binding.bottomShapes.indices.contains { binding.wantsGradient($0) }
     let op = try binding.engine.convolution(description)
     let bottoms = binding.bottomShapes.indices.map { binding.bottom($0, in: op.bottomLayout) }
+    let addend = tail.addend.map { binding.bottom($0, in: op.topLayout) }
     let tops = binding.topShapes.indices.map { binding.top($0, in: op.topLayout) }
-    binding.backwardReads(bottoms: description.learns ? bottoms : [])
+    var rectifier: (any RectifierOp)?
+    if tail.rectifies, binding.runsBackward {
+      rectifier = try binding.engine.rectifier(
+        RectifierDescription(shape: description.topShape), layout: op.topLayout)
+      binding.backwardChangesTopGradients()
+    }
+    binding.backwardReads(bottoms: description.learns ? bottoms : [], tops: rectifier == nil ? [] : tops)
     return ConvolutionRun(
-      op, bottoms, tops, binding.parameters, folded, learns: description.learns, multiplyAdds: description.multiplyAdds,
-      scratch: binding.scratch(op.scratchByteCount))
+      op, rectifier, bottoms, addend, tops, binding.parameters, folded, learns: description.learns,
+      multiplyAdds: description.multiplyAdds, scratch: binding.scratch(op.scratchByteCount))
   }
 }
 
 private final class ConvolutionRun: DescribedRun {
   private let op: any ConvolutionOp
+  /// Of a rectifier that is part of the op; for backward.
+  private let rectifier: (any RectifierOp)?
   private let bottoms: [Blob]
+  private let addend: Blob?
   private let tops: [Blob]
   private let weights: Parameter
   private let bias: Parameter?
@@ -206,12 +214,14 @@ private final class ConvolutionRun: DescribedRun {
   let multiplyAdds: (forward: Int, backward: Int)
 
   init(
-    _ op: any ConvolutionOp, _ bottoms: [Blob], _ tops: [Blob], _ parameters: [Parameter], _ folded: FoldedWeights?,
-    learns: Bool, multiplyAdds: Int, scratch: Region
+    _ op: any ConvolutionOp, _ rectifier: (any RectifierOp)?, _ bottoms: [Blob], _ addend: Blob?, _ tops: [Blob],
+    _ parameters: [Parameter], _ folded: FoldedWeights?, learns: Bool, multiplyAdds: Int, scratch: Region
   ) {
     self.folded = folded
     self.op = op
+    self.rectifier = rectifier
     self.bottoms = bottoms
+    self.addend = addend
     self.tops = tops
     self.learns = learns
     self.multiplyAdds = (
@@ -230,12 +240,15 @@ private final class ConvolutionRun: DescribedRun {
     for index in bottoms.indices {
       op.forward(
         bottom: bottoms[index].data, weights: folded?.weights ?? weights, bias: folded?.bias ?? bias,
-        top: tops[index].data, scratch: scratch.pointer)
+        addend: addend.map { UnsafeRawPointer($0.data) }, top: tops[index].data, scratch: scratch.pointer)
     }
   }
 
   func backward() {
     for index in bottoms.indices where tops[index].hasGradient {
+      // The top has the sign that the sum had.
+      rectifier?.backward(
+        reference: tops[index].data, topGradient: tops[index].gradient, bottomGradient: tops[index].gradient)
       if learns {
         op.backwardParameters(
           bottom: bottoms[index].data, topGradient: tops[index].gradient, weights: weights, bias: bias,

@@ -38,6 +38,11 @@ package struct Eltwise: AbsorbingLayer {
     return LayerShapes(tops: [bottoms[0]])
   }
 
+  /// Whether it is the sum of two bottoms as they are.
+  var isPlainSum: Bool {
+    param.operation == .sum && fields.parameter.bottom.count == 2 && param.coeff.allSatisfy { $0 == 1 }
+  }
+
   package func absorbs(_ followers: [FollowingLayer]) -> Int {
     guard param.operation == .sum, let rectifier = followers.first?.definition as? ReLU, rectifier.isPlain else {
       return 0

@@ -2,8 +2,8 @@ import Tensors
 
 /// A layer that can do the work of layers behind it within its own step, where that changes no number beyond rounding.
 package protocol AbsorbingLayer: Layer {
-  /// How many of `followers` it takes over, from the first on. They form a chain: each has one bottom and one top, and
-  /// is the only reader of the layer before it.
+  /// How many of `followers` it takes over, from the first on. They form a chain: each has one top, and is the only
+  /// reader of the layer before it. What else it reads is there before this layer runs.
   ///
   /// Its `bind` then finds them in `LayerBinding.followers`, and its top is the last one's.
   func absorbs(_ followers: [FollowingLayer]) -> Int
@@ -20,6 +20,8 @@ package protocol JoiningLayer: Layer {
 package struct FollowingLayer {
   package let definition: any Layer
   package let bottomShape: Shape
+  /// How many bottoms it has besides the one that comes from the layer before it.
+  package let otherBottomCount: Int
   /// Whether backward passes it.
   package let runsBackward: Bool
 }
@@ -30,6 +32,8 @@ package struct AbsorbedLayer {
   package let parameters: [Parameter]
   /// Whether parameter `i` learns in this net.
   package let learns: [Bool]
+  /// Its other bottoms, as `LayerBinding.bottom` counts them.
+  package let otherBottoms: Range<Int>
 }
 
 /// Stands in the list of runs for a layer whose work another one does.
@@ -54,10 +58,11 @@ struct Absorptions {
     for (index, node) in graph.nodes.enumerated() where !isAbsorbed[index] && !node.isIdle {
       guard let definition = node.definition as? any AbsorbingLayer else { continue }
       let chain = Absorptions.chain(behind: index, graph)
-      let followers = chain.map { follower in
+      let followers = zip(chain, [index] + chain).map { follower, previous in
         FollowingLayer(
           definition: graph.nodes[follower].definition,
-          bottomShape: graph.values[graph.nodes[follower].bottoms[0]].shape,
+          bottomShape: graph.values[graph.nodes[previous].tops[0]].shape,
+          otherBottomCount: graph.nodes[follower].bottoms.count - 1,
           runsBackward: graph.nodes[follower].runsBackward)
       }
       let count = definition.absorbs(followers)
@@ -88,17 +93,27 @@ struct Absorptions {
     }
   }
 
-  /// The nodes behind `index` that each are the only reader of the one before.
+  /// The nodes behind `index` that each are the only reader of the one before. What they read besides comes from nodes in
+  /// front of `index`.
   private static func chain(behind index: Int, _ graph: Graph) -> [Int] {
     var chain: [Int] = []
     var last = index
     while graph.nodes[last].tops.count == 1 {
+      let previous = last
       let value = graph.values[graph.nodes[last].tops[0]]
       guard value.consumers.count == 1, value.lossWeight == 0 else { break }
       last = value.consumers[0].node
-      guard graph.nodes[last].bottoms.count == 1, graph.nodes[last].tops.count == 1 else { break }
+      let others = graph.otherBottoms(of: last, behind: previous)
+      guard graph.nodes[last].tops.count == 1, others.allSatisfy({ graph.values[$0].producer < index }) else { break }
       chain.append(last)
     }
     return chain
+  }
+}
+
+extension Graph {
+  /// What a node reads besides the top of the one before it.
+  func otherBottoms(of node: Int, behind previous: Int) -> [Int] {
+    nodes[node].bottoms.filter { !nodes[previous].tops.contains($0) }
   }
 }

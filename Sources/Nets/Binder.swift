@@ -41,6 +41,15 @@ final class Binder {
       let bound = BoundNode(kind: .layer(index), name: node.fields.name, type: node.fields.parameter.type)
       bound.sources = node.bottoms.map { sites[$0] }
       bound.bottomWantsGradient = node.bottomWantsGradient
+      let others = zip(taken, [index] + taken).map { graph.otherBottoms(of: $0, behind: $1) } + joined.map { _ in [] }
+      let followers = zip(taken + joined, others).map { follower, others in
+        bound.sources += others.map { sites[$0] }
+        bound.bottomWantsGradient += others.map { _ in false }
+        return AbsorbedLayer(
+          definition: graph.nodes[follower].definition, parameters: parameters[follower],
+          learns: learns(graph.nodes[follower]),
+          otherBottoms: (bound.sources.count - others.count)..<bound.sources.count)
+      }
       bound.runsBackward = node.runsBackward || (taken + joined).contains { graph.nodes[$0].runsBackward }
       let tops = last.tops + joined.flatMap { graph.nodes[$0].tops }
       bound.tops = tops.map { sites[$0] }
@@ -51,11 +60,7 @@ final class Binder {
       let binding = LayerBinding(
         binder: self, bound: bound, fields: node.fields, bottomShapes: node.bottoms.map { graph.values[$0].shape },
         topShapes: tops.map { graph.values[$0].shape }, parameters: parameters[index], learns: learns(node),
-        followers: (taken + joined).map { follower in
-          AbsorbedLayer(
-            definition: graph.nodes[follower].definition, parameters: parameters[follower],
-            learns: learns(graph.nodes[follower]))
-        },
+        followers: followers,
         draws: LayerDraws(clock: clock, layer: RandomStream.part(node.fields.name)), liveRows: rows[index])
       do {
         bound.run = try node.definition.bind(binding)
@@ -157,6 +162,8 @@ final class BoundNode {
   var scratches: [Region] = []
   /// The data that backward reads; nil for everything.
   var backwardReads: [Region]?
+  /// Whether backward writes into the tops' gradients.
+  var changesTopGradients = false
   var inPlace: [(bottom: Blob, top: Blob)] = []
   var sharedGradients: [(first: Blob, second: Blob)] = []
   var runsBackward = false

@@ -94,6 +94,9 @@ package final class LayerBinding {
     bound.backwardReads = (bottoms + tops).map(\.dataRegion)
   }
 
+  /// Says that backward changes the tops' gradients.
+  package func backwardChangesTopGradients() { bound.changesTopGradients = true }
+
   /// Allows forward to write `top` over `bottom`, and backward to write `bottom`'s gradient over `top`'s. The planner
   /// does so where nobody else reads what is overwritten.
   package func allowInPlace(_ bottom: Blob, _ top: Blob) {

@@ -78,11 +78,13 @@ struct Schedule {
     guard let run = node.run else { preconditionFailure("'\(node.name)' is not bound") }
     let scratches = node.scratches.map { Region(byteCount: $0.byteCount) }
     let data = node.backwardReads ?? node.bottoms.map(\.dataRegion) + node.tops.map(\.blob.dataRegion)
+    let topGradients = node.tops.filter(\.blob.hasGradient).map(\.blob.gradientRegion)
     return Step(
       kind: node.kind == .reorder ? .reorderBack : .backward, layer: node.layer, name: node.name,
       bottoms: node.bottoms, tops: node.tops.map(\.blob),
-      reads: data + node.tops.filter(\.blob.hasGradient).map(\.blob.gradientRegion) + node.workspaces,
-      writes: node.bottoms.filter(\.hasGradient).map(\.gradientRegion) + scratches,
+      reads: data + topGradients + node.workspaces,
+      writes: node.bottoms.filter(\.hasGradient).map(\.gradientRegion) + scratches
+        + (node.changesTopGradients ? topGradients : []),
       implementation: (run as? any DescribedRun)?.implementation, absorbed: node.absorbed,
       multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.backward ?? 0,
       run: Schedule.lend(scratches, to: node.scratches, run.backward))

@@ -132,7 +132,7 @@ struct TaskBackward {
       reads.append(place)
       lent.append((top.blob.gradientRegion, place))
     }
-    var writes: [Region] = []
+    var writes = node.changesTopGradients ? reads : []
     for bottom in node.bottoms where bottom.hasGradient {
       let place = viewing(bottom, node).flatMap { gradientPlace(of: $0) } ?? newPlace(for: bottom)
       places[ObjectIdentifier(bottom)] = place

@@ -65,7 +65,8 @@ import Testing
       (
         "convolution",
         {
-          convolution.forward(bottom: bottom.base, weights: weights, bias: bias, top: top.base, scratch: scratch.base)
+          convolution.forward(
+            bottom: bottom.base, weights: weights, bias: bias, addend: nil, top: top.base, scratch: scratch.base)
         }
       ),
       ("rectifier", { rectifier.forward(bottom: bottom.base, top: top.base) }),
@@ -115,7 +116,8 @@ import Testing
     for i in 0..<shape.count { bottom.base.assumingMemoryBound(to: Float.self)[i] = 1 }
     /// With all weights alike every element of the middle is the sum over its window.
     func middle(_ weights: Parameter) -> Float {
-      convolution.forward(bottom: bottom.base, weights: weights, bias: nil, top: top.base, scratch: scratch.base)
+      convolution.forward(
+        bottom: bottom.base, weights: weights, bias: nil, addend: nil, top: top.base, scratch: scratch.base)
       return top.base.assumingMemoryBound(to: Float.self)[5 * 16]
     }
     func fill(_ weights: Parameter, _ value: Float) {

@@ -71,6 +71,7 @@ import Testing
     switch opCase.operation {
     case .softmax(let softmax): softmax.channels > 1
     case .batchNorm(let norm): !norm.rectifies
+    case .convolution(let convolution): !convolution.rectifies
     default: true
     }
   }

@@ -155,7 +155,28 @@ private func convolution(
         }
       }
     }
-    return top.map { Float($0) }
+    if d.hasAddend { for i in top.indices { top[i] += Double(inputs.bottoms[1][i]) } }
+    return top.map { d.rectifies && $0 < 0 ? 0 : Float($0) }
+  }
+
+  static let epilogues = cases.filter { opCase in
+    guard case .convolution(let description) = opCase.operation else { return false }
+    return description.rectifies
+  }
+
+  /// A rectifier behind the sums, in one op with them, lets pass what is not a number, as one by itself does.
+  @Test(arguments: TestedEngine.allCases, epilogues)
+  func nanIsNotRectified(_ engine: TestedEngine, _ opCase: OpCase) throws {
+    guard case .convolution(var description) = opCase.operation else { return }
+    var inputs = opCase.inputs()
+    inputs.bottoms[0][inputs.bottoms[0].count / 2] = .nan
+    let rectified = try #require(try answers(.convolution(description), inputs, on: engine)["top"])
+    description.rectifies = false
+    let sums = try #require(try answers(.convolution(description), inputs, on: engine)["top"])
+    #expect(sums.contains { $0.isNaN } && sums.contains { $0 < 0 })
+    for (value, sum) in zip(rectified, sums) {
+      #expect(sum.isNaN ? value.isNaN : value == max(sum, 0))
+    }
   }
 
   /// Of element `index` in row-major order.

@@ -2,6 +2,7 @@ import CaffeSchema
 import Compute
 import ComputeCPU
 import ComputeReference
+import Foundation
 import Layers
 import Nets
 import Testing
@@ -67,7 +68,50 @@ import Testing
     Chain(
       name: "Convolution, BatchNorm, Scale in TEST",
       layers: convolution + #"layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }"# + scale
-        + #"layer { name: "relu" type: "ReLU" bottom: "scale" top: "scale" }"#, steps: 3, phase: .test),
+        + #"layer { name: "relu" type: "ReLU" bottom: "scale" top: "scale" }"#, steps: 2, phase: .test),
+    Chain(
+      name: "Convolution, ReLU",
+      layers: convolution + #"layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }"#, steps: 2),
+    // The gradient of a sum goes to all of its bottoms as it is; one that changes it must not change it for the others.
+    Chain(
+      name: "a sum of rectified convolutions",
+      layers: convolution + #"layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }"#
+        + convolution.replacingOccurrences(of: "conv\"", with: "other\"")
+          + """
+          layer { name: "relu2" type: "ReLU" bottom: "other" top: "other2" }
+          layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "other2" bottom: "data" top: "sum" }
+          """, steps: 4),
+    Chain(
+      name: "a rectified convolution with two readers",
+      layers: convolution + """
+        layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+        layer { name: "power" type: "Power" bottom: "conv" top: "power" power_param { scale: 2 } }
+        layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "power" top: "sum" }
+        """, steps: 4),
+    Chain(
+      name: "a residual block in TEST",
+      layers: convolution + #"layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }"# + scale + """
+        layer { name: "sum" type: "Eltwise" bottom: "data" bottom: "scale" top: "sum" }
+        layer { name: "relu" type: "ReLU" bottom: "sum" top: "sum" }
+        layer { name: "next" type: "Convolution" bottom: "sum" top: "next" convolution_param { num_output: 32
+          kernel_size: 1 weight_filler { type: "xavier" } } }
+        layer { name: "sum2" type: "Eltwise" bottom: "next" bottom: "sum" top: "sum2" }
+        """, steps: 3, phase: .test),
+    Chain(
+      name: "a residual block with a convolution in both branches in TEST",
+      layers: convolution + convolution.replacingOccurrences(of: "conv\"", with: "other\"")
+        + #"layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "other" top: "sum" }"#, steps: 3, phase: .test),
+    Chain(
+      name: "a sum whose other bottom comes later in TEST",
+      layers: convolution + """
+        layer { name: "power" type: "Power" bottom: "data" top: "power" power_param { scale: 2 } }
+        layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "power" top: "sum" }
+        """, steps: 4, phase: .test),
+    Chain(
+      name: "a difference in TEST",
+      layers: convolution + """
+        layer { name: "sum" type: "Eltwise" bottom: "conv" bottom: "data" top: "sum" eltwise_param { coeff: 1 coeff: -1 } }
+        """, steps: 3, phase: .test),
     Chain(
       name: "heads of several tasks",
       layers: (0..<3).map { head in

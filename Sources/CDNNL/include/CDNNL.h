@@ -58,6 +58,7 @@ typedef enum {
   MTL_FROM,
   MTL_TO,
   MTL_SCRATCH,
+  MTL_ADDEND,
   MTL_ARGUMENT_COUNT
 } mtl_argument;
 
@@ -80,7 +81,8 @@ typedef struct {
   int axes;
   int64_t batch, bottom_channels, top_channels, groups;
   int64_t bottom[3], top[3], kernel[3], stride[3], pad_before[3], pad_after[3], dilation[3];
-  bool has_bias, is_transposed;
+  /* With an addend the forward direction adds an array like its destination; the destination's format has to be named. */
+  bool has_bias, has_addend, is_transposed;
   /* With MTL_BFLOAT bottom, top, their gradients and weights are so; bias and the gradients of weights and bias are
      float. */
   mtl_precision precision;

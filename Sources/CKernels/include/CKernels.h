@@ -114,6 +114,14 @@ void mtl_pool_average_backward(
 /* The places of the maxima in their planes as numbers, plain, -1 for none; `channels` is the true number. */
 void mtl_pool_mask(long images, long channels, const mtl_pooling *pooling, const void *which, float *mask);
 
+/* What is done to the sums of a convolution before they are written: a bias for each channel is added, then `addend`, a
+   blob like the top; either may be null. With `rectifies` what is below 0 becomes 0, and NaN stays. */
+typedef struct {
+  const float *bias;
+  const void *addend;
+  bool rectifies;
+} mtl_epilogue;
+
 /* A convolution of one group with step 1 over two axes of plain images. */
 typedef struct {
   long bottom_channels, top_channels, bottom[2], top[2], kernel[2], pad[2];
@@ -126,10 +134,10 @@ long mtl_patches_scratch(const mtl_patches *patches);
 /* Floats of a row of a thread's gradient of the weights: its taps, filled up. */
 long mtl_patches_row(const mtl_patches *patches);
 
-/* Units are pieces of positions, numbered image by image. `bias` may be null. */
+/* Units are pieces of positions, numbered image by image. */
 void mtl_patches_forward(
-    long from, long to, const mtl_patches *patches, const float *bottom, const float *weights, const float *bias,
-    float *top, float *scratch);
+    long from, long to, const mtl_patches *patches, const float *bottom, const float *weights,
+    const mtl_epilogue *epilogue, float *top, float *scratch);
 /* Units are images. */
 void mtl_patches_backward_data(
     long from, long to, const mtl_patches *patches, const float *dtop, const float *weights, float *dbottom,
@@ -168,10 +176,10 @@ long mtl_winograd_top_size(const mtl_winograd *winograd, long count);
 
 /* Transforms the weights. Units are blocks of 16 bottom channels. */
 void mtl_winograd_weights(long from, long to, const mtl_winograd *winograd, const float *weights, float *u);
-/* Units are runs of tiles. `bias` may be null. */
+/* Units are runs of tiles. */
 void mtl_winograd_forward(
-    long from, long to, const mtl_winograd *winograd, const void *bottom, const float *u, const float *bias, void *top,
-    float *scratch);
+    long from, long to, const mtl_winograd *winograd, const void *bottom, const float *u, const mtl_epilogue *epilogue,
+    void *top, float *scratch);
 /* The gradient of the weights, in batches of up to `count` tiles: first their transforms (units are tiles of the batch that
    begins with tile `first`), then the gradient of the transformed weights over `used` tiles of a batch, which is written
    or added to (units are chunks x 36 matrices), and that of the bias; at last the gradient of the weights themselves, written
