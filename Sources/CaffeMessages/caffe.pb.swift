@@ -1438,6 +1438,17 @@ package nonisolated struct MultiTaskParameter: @unchecked Sendable {
   /// Clears the value of `lossFloor`. Subsequent reads from it will return its default value.
   package mutating func clearLossFloor() {_uniqueStorage()._lossFloor = nil}
 
+  /// UNCERTAINTY: divides the weights by their mean, so that steps keep their length as losses fall. Without it the weights are
+  /// the paper's, which suits Adam and its like.
+  package var normalizeWeights: Bool {
+    get {_storage._normalizeWeights ?? true}
+    set {_uniqueStorage()._normalizeWeights = newValue}
+  }
+  /// Returns true if `normalizeWeights` has been explicitly set.
+  package var hasNormalizeWeights: Bool {_storage._normalizeWeights != nil}
+  /// Clears the value of `normalizeWeights`. Subsequent reads from it will return its default value.
+  package mutating func clearNormalizeWeights() {_uniqueStorage()._normalizeWeights = nil}
+
   /// Lets each task stop by itself.
   package var stopping: TaskStoppingParameter {
     get {_storage._stopping ?? TaskStoppingParameter()}
@@ -1590,9 +1601,18 @@ package nonisolated struct TaskStoppingParameter: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// A task stops above this.
+  package var rule: TaskStoppingParameter.Rule {
+    get {_rule ?? .relative}
+    set {_rule = newValue}
+  }
+  /// Returns true if `rule` has been explicitly set.
+  package var hasRule: Bool {self._rule != nil}
+  /// Clears the value of `rule`. Subsequent reads from it will return its default value.
+  package mutating func clearRule() {self._rule = nil}
+
+  /// A task stops above this. With PAPER it has to be given.
   package var threshold: Float {
-    get {_threshold ?? 13}
+    get {_threshold ?? 2.5}
     set {_threshold = newValue}
   }
   /// Returns true if `threshold` has been explicitly set.
@@ -1640,15 +1660,41 @@ package nonisolated struct TaskStoppingParameter: Sendable {
   /// Clears the value of `minIter`. Subsequent reads from it will return its default value.
   package mutating func clearMinIter() {self._minIter = nil}
 
+  /// Whether the layers of its own that a task leaves behind are those of its best test, not of the last one.
+  package var restoreHead: Bool {
+    get {_restoreHead ?? true}
+    set {_restoreHead = newValue}
+  }
+  /// Returns true if `restoreHead` has been explicitly set.
+  package var hasRestoreHead: Bool {self._restoreHead != nil}
+  /// Clears the value of `restoreHead`. Subsequent reads from it will return its default value.
+  package mutating func clearRestoreHead() {self._restoreHead = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum Rule: Int, SwiftProtobuf.Enum, Swift.CaseIterable {
+
+    /// Tendency, within 0 and 10, times the rise of the validation loss above its best, as a share of its best.
+    case relative = 0
+
+    /// The paper's formula as it stands: the tendency without bounds, and the rise divided by the task's loss_weight.
+    case paper = 1
+
+    package init() {
+      self = .relative
+    }
+
+  }
 
   package init() {}
 
+  fileprivate var _rule: TaskStoppingParameter.Rule? = nil
   fileprivate var _threshold: Float? = nil
   fileprivate var _window: UInt32? = nil
   fileprivate var _smoothing: UInt32? = nil
   fileprivate var _tests: UInt32? = nil
   fileprivate var _minIter: UInt32? = nil
+  fileprivate var _restoreHead: Bool? = nil
 }
 
 /// From an iteration on.
@@ -1721,6 +1767,9 @@ package nonisolated struct SolverState: Sendable {
   /// Clears the value of `currentStep`. Subsequent reads from it will return its default value.
   package mutating func clearCurrentStep() {self._currentStep = nil}
 
+  /// Of tasks that stop by themselves: their own layers at the best test so far.
+  package var bestHead: [TaskHead] = []
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
@@ -1728,6 +1777,30 @@ package nonisolated struct SolverState: Sendable {
   fileprivate var _iter: Int32? = nil
   fileprivate var _learnedNet: String? = nil
   fileprivate var _currentStep: Int32? = nil
+}
+
+/// The parameters that a task shares with no other one, in the order of the net.
+package nonisolated struct TaskHead: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var task: String {
+    get {_task ?? String()}
+    set {_task = newValue}
+  }
+  /// Returns true if `task` has been explicitly set.
+  package var hasTask: Bool {self._task != nil}
+  /// Clears the value of `task`. Subsequent reads from it will return its default value.
+  package mutating func clearTask() {self._task = nil}
+
+  package var blobs: [BlobProto] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _task: String? = nil
 }
 
 /// What a net is run for.
@@ -21489,7 +21562,7 @@ nonisolated extension SolverParameter.SolverType: SwiftProtobuf._ProtoNameProvid
 
 nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MultiTaskParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}weighting\0\u{1}at\0\u{3}conflict_interval\0\u{3}weighting_lr\0\u{1}temperature\0\u{3}average_iter\0\u{1}asymmetry\0\u{3}conflict_radius\0\u{3}weighting_decay\0\u{1}smoothness\0\u{3}scale_iter\0\u{3}solve_interval\0\u{2}\u{11}stopping\0\u{1}patience\0\u{3}keep_best\0\u{3}validation_net\0\u{4}cc\u{2}loss_floor\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}weighting\0\u{1}at\0\u{3}conflict_interval\0\u{3}weighting_lr\0\u{1}temperature\0\u{3}average_iter\0\u{1}asymmetry\0\u{3}conflict_radius\0\u{3}weighting_decay\0\u{1}smoothness\0\u{3}scale_iter\0\u{3}solve_interval\0\u{2}\u{11}stopping\0\u{1}patience\0\u{3}keep_best\0\u{3}validation_net\0\u{4}cc\u{2}loss_floor\0\u{4}K\u{3}normalize_weights\0")
 
   fileprivate class _StorageClass {
     var _task: [TaskParameter] = []
@@ -21506,6 +21579,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
     var _scaleIter: UInt32? = nil
     var _solveInterval: UInt32? = nil
     var _lossFloor: Float? = nil
+    var _normalizeWeights: Bool? = nil
     var _stopping: TaskStoppingParameter? = nil
     var _patience: UInt32? = nil
     var _keepBest: Bool? = nil
@@ -21534,6 +21608,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
       _scaleIter = source._scaleIter
       _solveInterval = source._solveInterval
       _lossFloor = source._lossFloor
+      _normalizeWeights = source._normalizeWeights
       _stopping = source._stopping
       _patience = source._patience
       _keepBest = source._keepBest
@@ -21574,6 +21649,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
         case 32: try { try decoder.decodeSingularBoolField(value: &_storage._keepBest) }()
         case 33: try { try decoder.decodeSingularUInt32Field(value: &_storage._validationNet) }()
         case 10500: try { try decoder.decodeSingularFloatField(value: &_storage._lossFloor) }()
+        case 10703: try { try decoder.decodeSingularBoolField(value: &_storage._normalizeWeights) }()
         default: break
         }
       }
@@ -21640,6 +21716,9 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
       try { if let v = _storage._lossFloor {
         try visitor.visitSingularFloatField(value: v, fieldNumber: 10500)
       } }()
+      try { if let v = _storage._normalizeWeights {
+        try visitor.visitSingularBoolField(value: v, fieldNumber: 10703)
+      } }()
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -21663,6 +21742,7 @@ nonisolated extension MultiTaskParameter: SwiftProtobuf.Message, SwiftProtobuf._
         if _storage._scaleIter != rhs_storage._scaleIter {return false}
         if _storage._solveInterval != rhs_storage._solveInterval {return false}
         if _storage._lossFloor != rhs_storage._lossFloor {return false}
+        if _storage._normalizeWeights != rhs_storage._normalizeWeights {return false}
         if _storage._stopping != rhs_storage._stopping {return false}
         if _storage._patience != rhs_storage._patience {return false}
         if _storage._keepBest != rhs_storage._keepBest {return false}
@@ -21750,7 +21830,7 @@ nonisolated extension TaskParameter: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension TaskStoppingParameter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TaskStoppingParameter"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}threshold\0\u{1}window\0\u{1}smoothing\0\u{1}tests\0\u{3}min_iter\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}threshold\0\u{1}window\0\u{1}smoothing\0\u{1}tests\0\u{3}min_iter\0\u{2}Gg\u{2}rule\0\u{3}restore_head\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -21763,6 +21843,8 @@ nonisolated extension TaskStoppingParameter: SwiftProtobuf.Message, SwiftProtobu
       case 3: try { try decoder.decodeSingularUInt32Field(value: &self._smoothing) }()
       case 4: try { try decoder.decodeSingularUInt32Field(value: &self._tests) }()
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self._minIter) }()
+      case 10700: try { try decoder.decodeSingularEnumField(value: &self._rule) }()
+      case 10701: try { try decoder.decodeSingularBoolField(value: &self._restoreHead) }()
       default: break
       }
     }
@@ -21788,18 +21870,30 @@ nonisolated extension TaskStoppingParameter: SwiftProtobuf.Message, SwiftProtobu
     try { if let v = self._minIter {
       try visitor.visitSingularUInt32Field(value: v, fieldNumber: 5)
     } }()
+    try { if let v = self._rule {
+      try visitor.visitSingularEnumField(value: v, fieldNumber: 10700)
+    } }()
+    try { if let v = self._restoreHead {
+      try visitor.visitSingularBoolField(value: v, fieldNumber: 10701)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: TaskStoppingParameter, rhs: TaskStoppingParameter) -> Bool {
+    if lhs._rule != rhs._rule {return false}
     if lhs._threshold != rhs._threshold {return false}
     if lhs._window != rhs._window {return false}
     if lhs._smoothing != rhs._smoothing {return false}
     if lhs._tests != rhs._tests {return false}
     if lhs._minIter != rhs._minIter {return false}
+    if lhs._restoreHead != rhs._restoreHead {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
+}
+
+nonisolated extension TaskStoppingParameter.Rule: SwiftProtobuf._ProtoNameProviding {
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\0RELATIVE\0\u{1}PAPER\0")
 }
 
 nonisolated extension TaskWeight: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
@@ -21843,7 +21937,7 @@ nonisolated extension TaskWeight: SwiftProtobuf.Message, SwiftProtobuf._MessageI
 
 nonisolated extension SolverState: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SolverState"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}iter\0\u{3}learned_net\0\u{1}history\0\u{3}current_step\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}iter\0\u{3}learned_net\0\u{1}history\0\u{3}current_step\0\u{4}Jg\u{2}best_head\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -21855,6 +21949,7 @@ nonisolated extension SolverState: SwiftProtobuf.Message, SwiftProtobuf._Message
       case 2: try { try decoder.decodeSingularStringField(value: &self._learnedNet) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.history) }()
       case 4: try { try decoder.decodeSingularInt32Field(value: &self._currentStep) }()
+      case 10702: try { try decoder.decodeRepeatedMessageField(value: &self.bestHead) }()
       default: break
       }
     }
@@ -21877,6 +21972,9 @@ nonisolated extension SolverState: SwiftProtobuf.Message, SwiftProtobuf._Message
     try { if let v = self._currentStep {
       try visitor.visitSingularInt32Field(value: v, fieldNumber: 4)
     } }()
+    if !self.bestHead.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.bestHead, fieldNumber: 10702)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -21885,6 +21983,46 @@ nonisolated extension SolverState: SwiftProtobuf.Message, SwiftProtobuf._Message
     if lhs._learnedNet != rhs._learnedNet {return false}
     if lhs.history != rhs.history {return false}
     if lhs._currentStep != rhs._currentStep {return false}
+    if lhs.bestHead != rhs.bestHead {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TaskHead: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TaskHead"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}task\0\u{1}blobs\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self._task) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.blobs) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._task {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 1)
+    } }()
+    if !self.blobs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.blobs, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TaskHead, rhs: TaskHead) -> Bool {
+    if lhs._task != rhs._task {return false}
+    if lhs.blobs != rhs.blobs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

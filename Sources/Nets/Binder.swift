@@ -24,7 +24,6 @@ final class Binder {
     for value in graph.values { sites.append(BlobSite(value: value, rows: value.rows.flatMap { rows[$0.source] })) }
     let outputs = Set(graph.outputs)
     let absorptions = pinsEverything ? nil : Absorptions(graph, tasks: tasks)
-    let feedsOutputs = options.seedsOutputs
     func learns(_ node: Graph.Node) -> [Bool] {
       node.parameters.indices.map { options.learns && graph.learns(parameter: $0, of: node) }
     }
@@ -43,12 +42,9 @@ final class Binder {
       bound.bottomWantsGradient = node.bottomWantsGradient
       let others = zip(taken, [index] + taken).map { graph.otherBottoms(of: $0, behind: $1) } + joined.map { _ in [] }
       let followers = zip(taken + joined, others).map { follower, others in
-        bound.sources += others.map { sites[$0] }
-        bound.bottomWantsGradient += others.map { _ in false }
-        return AbsorbedLayer(
+        AbsorbedLayer(
           definition: graph.nodes[follower].definition, parameters: parameters[follower],
-          learns: learns(graph.nodes[follower]),
-          otherBottoms: (bound.sources.count - others.count)..<bound.sources.count)
+          learns: learns(graph.nodes[follower]), otherBottoms: bound.read(others.map { sites[$0] }))
       }
       bound.runsBackward = node.runsBackward || (taken + joined).contains { graph.nodes[$0].runsBackward }
       let tops = last.tops + joined.flatMap { graph.nodes[$0].tops }
@@ -72,8 +68,9 @@ final class Binder {
         for value in follower.tops { sites[value].isAbsorbed = true }
       }
       for value in tops {
-        sites[value].isFed = feedsOutputs && outputs.contains(value) && sites[value].loss == nil
-        if pinsEverything || outputs.contains(value) || sites[value].loss != nil {
+        let isOutput = outputs.contains(value)
+        sites[value].isFed = options.seedsOutputs && isOutput && sites[value].loss == nil
+        if pinsEverything || isOutput || sites[value].loss != nil {
           sites[value].pin(gradients: pinsEverything || sites[value].isFed)
         }
       }
@@ -176,6 +173,13 @@ final class BoundNode {
     self.kind = kind
     self.name = name
     self.type = type
+  }
+
+  /// Adds bottoms whose gradients nobody wants; returns their places.
+  func read(_ others: [BlobSite]) -> Range<Int> {
+    sources += others
+    bottomWantsGradient += others.map { _ in false }
+    return (sources.count - others.count)..<sources.count
   }
 }
 

@@ -48,8 +48,8 @@ package final class TaskGradients {
   package let shared: [SharedParameter]
   private let engine: any Engine
 
-  /// Elements of which all tasks' parts stay in a core's cache while they are multiplied with each other.
-  private static let run = 4096
+  /// Elements of which all tasks' parts stay in a core's nearest cache while they are multiplied with each other.
+  private static let run = 1024
 
   init(_ reach: TaskReach, engine: any Engine) {
     taskCount = reach.taskCount

@@ -160,6 +160,18 @@ package struct SolverNets {
     return try solver.hasNetParam ? inline(solver.netParam, "net_param", settings) : file(solver.net, "net", settings)
   }
 
+  /// Of files that are in the working directory and beside the solver's too: which was taken, and which was not. Caffe knows
+  /// the working directory alone.
+  package static func filesPassedOver(_ settings: SolverSettings) -> [String] {
+    let solver = settings.parameter
+    let names = [solver.hasNet ? solver.net : nil, solver.hasTrainNet ? solver.trainNet : nil].compactMap(\.self)
+    return (names + solver.testNet).compactMap { name in
+      let found = PathSearch(besideFile: settings.source.file).candidates(for: name).filter(fileExists)
+      guard found.count > 1, !isOneFile(found[0], found[1]) else { return nil }
+      return "the net is '\(found[0])' of the working directory; '\(found[1])' beside the solver's file is not read"
+    }
+  }
+
   private static func inline(_ net: NetParameter, _ field: String, _ settings: SolverSettings) throws -> NetSource {
     try NetSource(parameter: net, places: settings.source.places.scoped(to: field), file: settings.source.file)
   }

@@ -31,6 +31,8 @@ struct TaskStopping {
   let rule: StoppingRule
   let tasks: [Task]
   var states: [String: StoppingState]
+  /// What a task that stops goes back to; nil where it stays as it is.
+  var bestHeads: BestHeads?
 
   /// nil where the solver asks for none.
   ///
@@ -50,6 +52,9 @@ struct TaskStopping {
     guard stopping.threshold >= 0, stopping.threshold.isFinite else {
       throw fault("threshold must be at least 0", "stopping.threshold")
     }
+    guard stopping.rule != .paper || stopping.hasThreshold else {
+      throw fault("rule: PAPER needs a threshold: its values depend on the loss_weight of each task", "stopping.rule")
+    }
     for (index, task) in param.task.enumerated() where !(task.stopThreshold >= 0) {
       throw fault("stop_threshold must be at least 0", "task[\(index)].stop_threshold")
     }
@@ -61,7 +66,8 @@ struct TaskStopping {
     }
     let thresholds = param.task.filter(\.hasStopThreshold).map { ($0.name, $0.stopThreshold) }
     rule = StoppingRule(
-      window: Int(stopping.window), smoothing: Int(stopping.smoothing), tests: Int(stopping.tests),
+      measure: stopping.rule == .paper ? .paper : .relative, window: Int(stopping.window),
+      smoothing: Int(stopping.smoothing), tests: Int(stopping.tests),
       minIterations: Int(stopping.minIter), threshold: stopping.threshold,
       thresholds: Dictionary(thresholds, uniquingKeysWith: { $1 }), testNet: net)
     let graph = nets.train.graph
@@ -71,6 +77,7 @@ struct TaskStopping {
         metrics: task.metrics.map { graph.values[$0].name })
     }
     states = Dictionary(tasks.map { ($0.name, StoppingState()) }, uniquingKeysWith: { $1 })
+    bestHeads = stopping.restoreHead ? BestHeads(nets.train) : nil
     let outputs = Set(nets.tests[net].outputs.map(\.name))
     for task in tasks where rule.threshold(ofTask: task.name) > 0 {
       guard let loss = task.losses.first(where: { !outputs.contains($0.name) }) else { continue }
@@ -138,6 +145,7 @@ extension Solver {
       let loss = task.loss { name in validation.first { $0.name == name && $0.isKnown }?.value }
       guard let loss, var state = stopping.states[task.name], state.stoppedAt == nil else { continue }
       let threshold = stopping.rule.threshold(ofTask: task.name)
+      if threshold > 0, state.isBest(validationLoss: loss) { self.stopping?.bestHeads?.keep(task.name) }
       let stops = state.add(
         validationLoss: loss, weight: task.weight, threshold: threshold, iteration: iteration, stopping.rule)
       self.stopping?.states[task.name] = state
@@ -148,9 +156,11 @@ extension Solver {
     guard !stopped.isEmpty else { return }
     for (task, value) in stopped {
       let limit = stopping.rule.threshold(ofTask: task)
+      let head = self.stopping?.bestHeads == nil ? "its head stays as it is" : "its head goes back to its best test"
       log.note(
         "task '\(task)' stops at iteration \(iteration): its stopping value \(logText(value)) was above \(logText(limit)) at "
-          + "\(stopping.rule.tests) tests in a row; its head stays as it is")
+          + "\(stopping.rule.tests) tests in a row; \(head)")
+      self.stopping?.bestHeads?.restore(task)
       for recorder in options.recorders { recorder.add(.taskStopped(task, value: value), at: iteration) }
     }
     guard self.stopping?.isEveryTaskStopped == false else {

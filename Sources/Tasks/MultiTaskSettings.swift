@@ -90,6 +90,7 @@ package struct MultiTaskSettings: Sendable {
       ("weighting_decay", p.hasWeightingDecay, [.famo]), ("smoothness", p.hasSmoothness, [.stch]),
       ("scale_iter", p.hasScaleIter, [.stch]), ("solve_interval", p.hasSolveInterval, [.nash]),
       ("loss_floor", p.hasLossFloor, [.uncertainty]),
+      ("normalize_weights", p.hasNormalizeWeights, [.uncertainty]),
       ("at", p.hasAt && p.at == .representation, Kind.allCases.filter(\.isOfGradients)),
     ]
     for field in fields where field.isGiven && !field.readers.contains(weighting) {
@@ -127,6 +128,12 @@ package struct MultiTaskSettings: Sendable {
   package func check(_ net: Net) throws {
     guard order != nil else { return }
     let asker = weighting.isOfGradients ? "weighting" : "conflict_interval"
+    let tasks = TaskTable(net).learned
+    guard tasks.count > 1 else {
+      throw fault(
+        "\(asker) compares the gradients of tasks, and the training net has one task, '\(tasks.first?.name ?? "")'",
+        asker)
+    }
     if let representation = net.representationGradients {
       guard representation.tasks.count < 2 else { return }
     } else {
@@ -149,7 +156,9 @@ package struct MultiTaskSettings: Sendable {
     case .fixed: return FixedWeighting()
     case .schedule:
       return ScheduledWeighting(tasks.map { name in p.task.first { $0.name == name }?.schedule ?? [] })
-    case .uncertainty: return UncertaintyWeighting(tasks: count, rate: own, floor: Double(p.lossFloor))
+    case .uncertainty:
+      return UncertaintyWeighting(
+        tasks: count, rate: own, floor: Double(p.lossFloor), normalizes: p.normalizeWeights)
     case .dwa:
       return DynamicWeightAverage(tasks: count, temperature: Double(p.temperature), period: period(p.averageIter))
     case .rlw: return RandomWeighting()

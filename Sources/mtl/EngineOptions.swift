@@ -6,6 +6,7 @@ import ComputeReference
 import Layers
 import Nets
 import Records
+import Synchronization
 
 /// The options of every command that runs nets.
 struct EngineOptions: ParsableArguments {
@@ -49,6 +50,15 @@ struct EngineOptions: ParsableArguments {
   /// To be called before a command prints anything: it may start the process anew with another environment.
   func prepareProcess() {
     if engine == .cpu { CPUEngine.prepareProcess() }
+    let line = Mutex(ProgressLine("reading the labels of", unit: "records"))
+    RecordPass.progress.withLock {
+      $0 = { done, count in
+        line.withLock { line in
+          line.update(done, of: count)
+          if done == count { line.clear() }
+        }
+      }
+    }
   }
 
   /// - Parameter tuning: instead of the one that the option names.

@@ -7,6 +7,7 @@ struct MTL: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "mtl",
     abstract: "Trains and runs nets with several tasks, in the file formats of Caffe.",
+    version: "mtl 0.1 (reads and writes the formats of Caffe 1.0)",
     subcommands: [
       ConvertMultilabelCommand.self, ConvertImagesetCommand.self, ConvertAttributesCommand.self,
       ConvertLandmarksCommand.self, ComputeMeanCommand.self, TrainCommand.self, ExperimentCommand.self,

@@ -58,6 +58,45 @@ import Testing
     #expect(weights.layer.first { $0.name == "size" }?.blobs.first?.data == head[0])
   }
 
+  /// The net with a head that has been trained on, and the one whose head went back to its best test.
+  @Test(arguments: [true, false])
+  func theHeadGoesBackToItsBestTest(_ restores: Bool) throws {
+    let text = Self.stopping.replacing("stopping {", with: "stopping { restore_head: \(restores)")
+    let solver = try job.solver(text)
+    var heads: [(iteration: Int, values: [[Float]])] = []
+    while solver.stopping?.states["size"]?.stoppedAt == nil {
+      if solver.iteration % 2 == 0 { heads.append((solver.iteration, values(solver, "size"))) }
+      _ = try solver.step()
+      try #require(solver.iteration < 24)
+    }
+    let stopped = try #require(solver.stopping?.states["size"]?.stoppedAt)
+    let tests = job.lines.all.filter { $0.contains("Test net output") && $0.contains(": loss_size = ") }
+      .compactMap { Float($0.split(separator: "loss_size = ")[1].prefix { $0.isNumber || $0 == "." }) }
+    // The last test is the one that stops the task.
+    let best = try #require(tests.indices.min { tests[$0] < tests[$1] })
+    #expect(best < tests.count - 1 && heads.count == tests.count && heads[tests.count - 1].iteration == stopped)
+    #expect(values(solver, "size") == heads[restores ? best : tests.count - 1].values)
+    #expect(heads[best].values != heads[tests.count - 1].values)
+  }
+
+  /// The best head is part of the snapshot, in both forms.
+  @Test(arguments: ["BINARYPROTO", "HDF5"])
+  func aResumedRunKnowsTheBestHead(_ format: String) throws {
+    let text = Self.stopping + " snapshot_format: \(format)"
+    let whole = try job.solver(text, prefix: "whole")
+    let stopped = try untilStopped(whole)
+    let head = values(whole, "size")
+    let first = try job.solver(text, prefix: "first")
+    for _ in 0..<stopped { _ = try first.step() }
+    try first.snapshot()
+    let ending = format == "HDF5" ? ".h5" : ""
+    let resumed = try job.solver(text, prefix: "first")
+    try resumed.restore(ResumePoint("\(job.path)/first_iter_\(stopped).solverstate\(ending)"))
+    _ = try resumed.step()
+    #expect(resumed.stopping?.states["size"]?.stoppedAt == stopped)
+    #expect(values(resumed, "size") == head)
+  }
+
   /// Whether the snapshot was made before or after the task stopped.
   @Test(arguments: [-1, 0, 3])
   func goesOnBitForBit(_ offset: Int) throws {
@@ -168,6 +207,7 @@ import Testing
   }
 
   static let faults: [(text: String, message: String)] = [
+    ("multi_task { stopping { rule: PAPER } }", "rule: PAPER needs a threshold"),
     ("multi_task { stopping { window: 0 } }", "window must be at least 1"),
     ("multi_task { stopping { } validation_net: 1 }", "the solver has no test net 1"),
     ("multi_task { patience: 3 validation_net: 2 }", "patience looks at test net 2, which the solver does not have"),

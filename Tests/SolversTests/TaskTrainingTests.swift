@@ -208,6 +208,11 @@ import Testing
       "weighting: PCGRAD task { name: \"all\" loss: \"loss_kind\" loss: \"loss_size\" }",
       "weighting: PCGRAD weighs tasks against each other, and the training net has one, 'all'"
     ),
+    (
+      "conflict_interval: 5 task { name: \"all\" loss: \"loss_kind\" loss: \"loss_size\" }",
+      "conflict_interval compares the gradients of tasks, and the training net has one task, 'all'"
+    ),
+    ("normalize_weights: false", "weighting: FIXED does not read normalize_weights, which belongs to UNCERTAINTY"),
   ])
   func faults(_ text: String, _ message: String) {
     let fault = #expect(throws: Diagnostic.self) { _ = try job.solver("\(SolverJob.usual) multi_task { \(text) }") }

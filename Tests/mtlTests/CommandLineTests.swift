@@ -27,6 +27,10 @@ import Testing
     #expect(script.contains("complete -") && script.contains("_mtl"))
   }
 
+  @Test func theProgramTellsItsVersion() throws {
+    #expect(try output(["--version"]).hasPrefix("mtl "))
+  }
+
   /// Man pages are made from it.
   @Test func everyCommandSaysWhatItDoes() throws {
     let dump = try JSONSerialization.jsonObject(with: Data(output(["--experimental-dump-help"]).utf8))

@@ -52,7 +52,10 @@ struct ImageRecords: Sendable {
   ) throws -> (datum: Datum, shape: ImageShape, labels: ArraySlice<Float>) {
     let path = list.path(of: entry)
     var labels = list.labels(of: entry)
-    let bytes = try contents(of: path)
+    let bytes = try contents(of: path, "image")
+    if let landmarks = options.format.landmarks, landmarks.areBeside {
+      labels = try points(beside: path, landmarks.points) + labels.dropFirst(2 * landmarks.points)
+    }
     do {
       var image = try Image(decoding: bytes, as: options.isGray ? .gray : .color)
       if let landmarks = options.format.landmarks { try landmarks.apply(to: &image, &labels) }
@@ -96,14 +99,24 @@ struct ImageRecords: Sendable {
     return datum
   }
 
+  /// The points of the file that has the picture's name and ends in `.pts`.
+  private func points(beside path: ArraySlice<UInt8>, _ count: Int) throws -> ArraySlice<Float> {
+    let name = path.lastIndex { $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: "\\") } ?? path.startIndex
+    let end = path[name...].lastIndex(of: UInt8(ascii: ".")) ?? path.endIndex
+    let file = path[..<end] + Array(".pts".utf8)
+    return try PointFile.points(contents(of: file, "points"), file: shown(file), count: count)[...]
+  }
+
   /// The bytes of the first file that the path can mean.
-  private func contents(of path: ArraySlice<UInt8>) throws -> [UInt8] {
+  ///
+  /// - Parameter kind: what it is, for messages.
+  private func contents(of path: ArraySlice<UInt8>, _ kind: String) throws -> [UInt8] {
     var first: Diagnostic?
     for candidate in candidates(for: path) {
       do {
         return try readFile(candidate)
       } catch let fault as Diagnostic {
-        first = first ?? Diagnostic(.badImage, "cannot read image '\(shown(candidate[...]))': \(fault.message)")
+        first = first ?? Diagnostic(.badImage, "cannot read \(kind) '\(shown(candidate[...]))': \(fault.message)")
       }
     }
     throw first ?? Diagnostic(.badImage, "the path is empty")

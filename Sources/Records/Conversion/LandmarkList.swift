@@ -20,6 +20,9 @@ package struct LandmarkList: Sendable {
   }
 
   package var points: Int
+  /// Whether the points of each picture stand in a file of its name beside it, `NAME.pts`, in the place of the line; see
+  /// `PointFile`.
+  package var areBeside = false
   package var order = Order.pairs
   /// Whether coordinates are shares of the picture's sides, not pixels.
   package var areShares = false
@@ -57,6 +60,9 @@ package struct LandmarkList: Sendable {
     guard margin.map({ $0 >= 0 && $0 <= 10 }) ?? true else {
       throw Diagnostic(.badArgument, "the margin is a share of the face's side, from 0 to 10")
     }
+    if areBeside && (order != .pairs || areShares) {
+      throw Diagnostic(.badArgument, "points in files of their own are pairs of pixels")
+    }
     if margin != nil && points < 2 { throw Diagnostic(.badArgument, "one point does not tell how large a face is") }
   }
 
@@ -64,6 +70,7 @@ package struct LandmarkList: Sendable {
   ///
   /// Throws a `Diagnostic` (`unreadableFile`, `badList`). Faults of single lines are given back.
   func read(_ file: String) throws -> (list: LabelList, faults: [Diagnostic]) {
+    if areBeside { return try readLabels(file) }
     let (list, faults) = try LabelList.read(
       file, labelCount: classes.isEmpty ? nil : 2 * points + classes.count)
     guard list.labelCount >= 2 * points + labelsBefore else {
@@ -77,6 +84,18 @@ package struct LandmarkList: Sendable {
       let numbers = values[labelsBefore..<labelsBefore + 2 * points]
       let labels = values[..<labelsBefore] + values[(labelsBefore + 2 * points)...]
       return arranged(Array(numbers)) + (try counted(Array(labels)))
+    }
+    return (new, faults + labelFaults)
+  }
+
+  /// Of a list whose lines are a path and labels, or a path alone; the points are unknown until their files are read.
+  private func readLabels(_ file: String) throws -> (list: LabelList, faults: [Diagnostic]) {
+    let (list, faults) = try LabelList.parse(
+      LabelList.contents(of: file), file: file, labelCount: classes.isEmpty ? nil : classes.count,
+      labelsAreOptional: true)
+    let unknown = [Float](repeating: .nan, count: 2 * points)
+    let (new, labelFaults) = list.mapped(labelCount: unknown.count + list.labelCount) {
+      entry, values throws(Diagnostic) in unknown + (try counted(Array(values)))
     }
     return (new, faults + labelFaults)
   }

@@ -68,17 +68,18 @@ extension RecordSource {
   /// The identity of each record: a number of its label vector, or its integer label.
   ///
   /// - Parameters:
-  ///   - index: which number of the vector; nil takes the first of records that are vectors.
+  ///   - labelIndex: which number of the vector; nil takes the first of records that are vectors.
   ///   - areSingle: whether records are not looked at as vectors without an index.
   /// - Throws: `badRecord` for a record without that number.
-  func identities(index: Int?, areSingle: Bool) throws -> [Float] {
+  func identities(index labelIndex: Int?, areSingle: Bool) throws -> [Float] {
     let shape = try firstShape()
-    let isVector = index != nil || (!areSingle && shape[1] == 1 && shape[2] == 1)
+    let isVector = labelIndex != nil || (!areSingle && shape[1] == 1 && shape[2] == 1)
     let database = try database()
     let cursor = try database.makeCursor()
-    return try (0..<database.count).map { _ in
+    return try (0..<database.count).map { index in
+      defer { RecordPass.tell(index + 1, of: database.count) }
       let record = try cursor.next()
-      return isVector ? try number(index ?? 0, of: record) : label(of: record)
+      return isVector ? try number(labelIndex ?? 0, of: record) : label(of: record)
     }
   }
 

@@ -30,9 +30,11 @@ extension LabelList {
   ///   - labelCount: the number of labels of each line; nil takes it from the first.
   ///   - pathsMayHoldBlanks: whether the path goes on to the last word that is no label, as Caffe's ImageData has it.
   ///   - heads: lines at the start that are no records.
+  ///   - labelsAreOptional: whether lines may be a path alone.
   /// Throws a `Diagnostic` (`badList`) for a list without a line. Lines with faults are left out, and reported.
   package static func parse(
-    _ bytes: [UInt8], file: String, labelCount: Int?, pathsMayHoldBlanks: Bool = false, heads: Int = 0
+    _ bytes: [UInt8], file: String, labelCount: Int?, pathsMayHoldBlanks: Bool = false, heads: Int = 0,
+    labelsAreOptional: Bool = false
   ) throws -> (list: LabelList, faults: [Diagnostic]) {
     if bytes.starts(with: [0xff, 0xfe]) || bytes.starts(with: [0xfe, 0xff]) {
       throw Diagnostic(
@@ -50,7 +52,8 @@ extension LabelList {
       start = end + 1
     }
     if lines.isEmpty { throw Diagnostic(.badList, "the list holds no record", at: SourceLocation(file: file)) }
-    let parser = LineParser(bytes: bytes, file: file, pathsMayHoldBlanks: pathsMayHoldBlanks)
+    let parser = LineParser(
+      bytes: bytes, file: file, pathsMayHoldBlanks: pathsMayHoldBlanks, labelsAreOptional: labelsAreOptional)
     var count = labelCount ?? 0
     var wanted = "\(count) were asked for"
     if labelCount == nil, let first = lines.first(where: { parser.fields(of: $0.range)?.labels.isEmpty == false }) {
@@ -86,6 +89,7 @@ private struct LineParser {
   let bytes: [UInt8]
   let file: String
   let pathsMayHoldBlanks: Bool
+  let labelsAreOptional: Bool
 
   typealias Fields = (path: Range<Int>, labels: [Range<Int>])
 
@@ -118,7 +122,7 @@ private struct LineParser {
         throw fault("label \(index + 1), '\(shown(text))', is not a number\(hint)", at: label.lowerBound)
       }
     }
-    if labels.isEmpty { throw fault("there is no label after the path") }
+    if labels.isEmpty, !labelsAreOptional || labelCount > 0 { throw fault("there is no label after the path") }
     guard labels.count == labelCount else {
       throw fault("the line has \(labels.count) label\(labels.count == 1 ? "" : "s"), but \(wanted)")
     }

@@ -8,6 +8,27 @@ package struct TrainingLog: Sendable {
 
   package init(_ logger: Logger) { self.logger = logger }
 
+  /// Where the nets come from, as files were found.
+  package func creating(_ nets: SolverNets, _ settings: SolverSettings) {
+    let solver = settings.parameter
+    let file = { (net: Net) in net.source.file ?? "" }
+    let train =
+      solver.hasNetParam || solver.hasTrainNetParam
+      ? "specified in \(solver.hasNetParam ? "net_param" : "train_net_param")."
+      : "from \(solver.hasTrainNet ? "train_net" : "net") file: \(file(nets.train))"
+    say("Creating training net \(train)", "solver.cpp", 87)
+    for (index, net) in nets.tests.enumerated() {
+      let (inline, own) = (solver.testNetParam.count, solver.testNetParam.count + solver.testNet.count)
+      let source =
+        index < inline
+        ? "test_net_param"
+        : index < own
+          ? "test_net file: \(file(net))" : solver.hasNetParam ? "net_param" : "net file: \(file(net))"
+      say("Creating test net (#\(index)) specified by \(source)", "solver.cpp", 173)
+    }
+    for passed in SolverNets.filesPassedOver(settings) { note(passed) }
+  }
+
   package func starting() { say("Starting Optimization", "caffe.cpp", 239) }
   package func optimizationDone() { say("Optimization Done.", "solver.cpp", 332) }
   package func stoppedEarly() { say("Optimization stopped early.", "solver.cpp", 305) }

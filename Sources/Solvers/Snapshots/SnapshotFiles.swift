@@ -5,6 +5,13 @@ import Foundation
 /// Whether a file or folder is at `path`.
 func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
+/// Whether two paths lead to one file.
+func isOneFile(_ first: String, _ second: String) -> Bool {
+  var (one, other) = (stat(), stat())
+  return stat(first, &one) == 0 && stat(second, &other) == 0 && one.st_dev == other.st_dev
+    && one.st_ino == other.st_ino
+}
+
 /// The folder of a path, with the slash at its end; empty for a bare name.
 func folderPart(of path: String) -> String {
   path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""

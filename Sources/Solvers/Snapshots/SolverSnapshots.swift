@@ -22,9 +22,12 @@ extension Solver {
     }
     let state = try point.readState()
     try check(state, from: point.path)
+    var heads = stopping?.bestHeads
+    try heads?.load(state.bestHead, from: point.path)
     let weights = try point.weightsPath(state)
     let report = try nets.train.load(try NetSource.readWeights(weights), from: weights, requiresAll: true)
     for layer in report.unused { log.note("Ignoring source layer \(layer)") }
+    stopping?.bestHeads = heads
     for (blob, history) in zip(state.history, update.histories) { blob.copyValues(to: history.values) }
     iteration = Int(state.iter)
     newestSnapshot = (iteration, point.path)
@@ -146,6 +149,7 @@ extension Solver {
     state.learnedNet = weights
     // The steps before the last iteration's rate, as Caffe counts them.
     state.currentStep = Int32(settings.rates.policy.stepsDone(max(0, iteration - 1)))
+    state.bestHead = stopping?.bestHeads?.saved ?? []
     switch files.format {
     case .binary:
       state.history = update.histories.map { BlobProto(values: $0.values, shape: $0.entry.parameter.shape) }

@@ -1,5 +1,5 @@
 /// When a task stops by itself: task-wise early stopping (Zhang, Luo, Loy, Tang: Facial landmark detection by deep
-/// multi-task learning, ECCV 2014), made steady.
+/// multi-task learning, ECCV 2014), and the same made steady.
 ///
 /// With E the training losses of the last k iterations, V the validation loss and w the task's loss weight, the paper
 /// stops a task when
@@ -7,13 +7,24 @@
 /// k med(E) / (sum(E) - k med(E))  x  (V - min V) / (w min V)  >  threshold
 /// ```
 /// The first factor, the tendency, is large where the training loss no longer falls, the second where the validation loss
-/// has risen above its best. As it stands the tendency jumps to infinity and below zero with the noise of single batches:
-/// over 50 of them mean and median of a loss that stands still differ by some per cent, either way. Here a mean within
-/// 10 % of the median counts as standing still, so the tendency is at most 10, and what decides then is how far the
-/// validation loss has risen: a task that has converged, with a training loss near 0 and a validation loss a little above
-/// its best, stays below the threshold. V is the mean over the last tests, and the value must be above the threshold at
-/// several tests in a row, once a number of iterations is done.
+/// has risen above its best. As it stands (`.paper`) the tendency jumps to infinity and below zero with the noise of single
+/// batches: over 50 of them mean and median of a loss that stands still differ by some per cent, either way. And a task
+/// with a small weight, as one whose loss is in other units has, is at once beyond every threshold.
+///
+/// `.relative` bounds the tendency: a mean within 10 % of the median counts as standing still, so it is at most 10, and what
+/// decides then is how far the validation loss has risen. A task that has converged, with a training loss near 0 and a
+/// validation loss a little above its best, stays below the threshold. And it leaves the weight out: the rise is a share of
+/// the loss already, whatever the loss's unit.
+///
+/// In both, V is the mean over the last tests, and the value must be above the threshold at several tests in a row, once a
+/// number of iterations is done.
 package struct StoppingRule: Sendable, Equatable {
+  package enum Measure: Sendable {
+    case relative
+    case paper
+  }
+
+  package var measure: Measure
   /// k: training iterations.
   package var window: Int
   /// Tests that the validation loss is the mean of.
@@ -29,12 +40,13 @@ package struct StoppingRule: Sendable, Equatable {
   /// The test net whose losses count as validation.
   package var testNet: Int
 
-  static let highestTendency: Float = 10
+  private static let highestTendency: Float = 10
 
   package init(
-    window: Int, smoothing: Int, tests: Int, minIterations: Int, threshold: Float, thresholds: [String: Float],
-    testNet: Int
+    measure: Measure, window: Int, smoothing: Int, tests: Int, minIterations: Int, threshold: Float,
+    thresholds: [String: Float], testNet: Int
   ) {
+    self.measure = measure
     self.window = window
     self.smoothing = smoothing
     self.tests = tests
@@ -45,6 +57,24 @@ package struct StoppingRule: Sendable, Equatable {
   }
 
   package func threshold(ofTask name: String) -> Float { thresholds[name] ?? threshold }
+
+  /// - Parameters:
+  ///   - losses: of training, a whole window.
+  ///   - rise: of the validation loss above its best, as a share of its best.
+  ///   - weight: the task's loss weight.
+  func value(_ losses: [Float], rise: Float, weight: Float) -> Float {
+    let sorted = losses.sorted()
+    let middle = sorted.count / 2
+    let median = sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
+    // The tendency is its reciprocal.
+    let excess = median > 0 ? losses.reduce(0, +) / Float(losses.count) / median - 1 : 0
+    switch measure {
+    case .relative: return rise / max(excess, 1 / StoppingRule.highestTendency)
+    case .paper:
+      // A loss that stands still exactly, and has not risen.
+      return rise == 0 ? 0 : rise / (excess * weight)
+    }
+  }
 }
 
 /// What the rule remembers of a task, and since when the task is out.
@@ -54,6 +84,8 @@ package struct StoppingState: Codable, Sendable, Equatable {
   var validationLosses: [Float] = []
   /// The lowest smoothed validation loss so far.
   var lowest: Float?
+  /// The lowest validation loss of a single test.
+  var best: Float?
   /// Tests in a row with a value above the threshold.
   var testsAbove = 0
   /// The iteration at which the task stopped.
@@ -68,6 +100,13 @@ package struct StoppingState: Codable, Sendable, Equatable {
     guard loss.isFinite else { return }
     trainingLosses.append(loss)
     trainingLosses.removeFirst(max(0, trainingLosses.count - rule.window))
+  }
+
+  /// Whether a validation loss is the lowest so far, which it is from then on.
+  package mutating func isBest(validationLoss loss: Float) -> Bool {
+    guard loss.isFinite, stoppedAt == nil, best.map({ loss < $0 }) ?? true else { return false }
+    best = loss
+    return true
   }
 
   /// Adds the validation loss of a test, and sees whether the task stops now.
@@ -85,21 +124,12 @@ package struct StoppingState: Codable, Sendable, Equatable {
     let lowest = min(self.lowest ?? smoothed, smoothed)
     self.lowest = lowest
     guard trainingLosses.count == rule.window, lowest > 0, weight > 0 else { return false }
-    let value = tendency * (smoothed - lowest) / (weight * lowest)
-    self.value = value
+    let value = rule.value(trainingLosses, rise: (smoothed - lowest) / lowest, weight: weight)
+    // RunState's JSON has no infinity.
+    self.value = min(max(value, -Float.greatestFiniteMagnitude), Float.greatestFiniteMagnitude)
     testsAbove = threshold > 0 && value > threshold ? testsAbove + 1 : 0
     guard testsAbove >= rule.tests, iteration >= rule.minIterations else { return false }
     stoppedAt = iteration
     return true
-  }
-
-  /// k med(E) / (sum(E) - k med(E)), within 0 and `highestTendency`.
-  private var tendency: Float {
-    let sorted = trainingLosses.sorted()
-    let middle = sorted.count / 2
-    let median = sorted.count % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2
-    guard median > 0 else { return StoppingRule.highestTendency }
-    let excess = trainingLosses.reduce(0, +) / Float(trainingLosses.count) / median - 1
-    return 1 / max(excess, 1 / StoppingRule.highestTendency)
   }
 }

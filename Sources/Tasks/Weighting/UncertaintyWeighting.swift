@@ -12,16 +12,24 @@ import Glibc
 /// the other tasks drown. Public reimplementations bound s itself (at 0, or within some -4 and 4), which ties the method to
 /// losses of one size. Here a loss counts as `loss_floor` of the task's first loss at least: the weight rests at
 /// 1 / (loss_floor x first loss) at most, whatever the loss's unit.
+///
+/// Even so all weights grow as the losses fall, and with them the steps of a solver whose steps are as long as the gradient
+/// (the authors train by Adam, whose steps are not). So the weights that the net gets are divided by their mean, as those of
+/// the other weightings are and as `UW-SO` has it (Kirchdorfer et al.: Analytical uncertainty-based loss weighting in
+/// multi-task learning, 2024), unless `normalize_weights` says otherwise.
 struct UncertaintyWeighting: LossWeighting {
   var state: WeightingState
   private let rate: Double?
   private let floor: Double
+  private let normalizes: Bool
 
   /// |s| beyond which exp(s) times a loss would leave the range of a Float, with `floor` 0.
   private static let highestLogVariance = 60.0
 
-  /// - Parameter floor: a share of the first loss.
-  init(tasks: Int, rate: Double?, floor: Double) {
+  /// - Parameters:
+  ///   - floor: a share of the first loss.
+  ///   - normalizes: whether the mean of the weights is 1.
+  init(tasks: Int, rate: Double?, floor: Double, normalizes: Bool) {
     state = [
       "log_variance": [Double](repeating: 0, count: tasks),
       // 0 until there was one.
@@ -29,12 +37,18 @@ struct UncertaintyWeighting: LossWeighting {
     ]
     self.rate = rate
     self.floor = floor
+    self.normalizes = normalizes
   }
 
   private var logVariances: [Double] { state["log_variance"] ?? [] }
   private var firstLosses: [Double] { state["first_loss"] ?? logVariances.map { _ in 0 } }
 
-  func weights(_ losses: [Double], _ moment: WeightingMoment) -> [Double] { logVariances.map { exp(-$0) } }
+  func weights(_ losses: [Double], _ moment: WeightingMoment) -> [Double] {
+    let weights = logVariances.map { exp(-$0) }
+    guard normalizes else { return weights }
+    let mean = weights.reduce(0, +) / Double(weights.count)
+    return weights.map { $0 / mean }
+  }
 
   mutating func learn(_ losses: [Double], _ moment: WeightingMoment) {
     let first = zip(firstLosses, losses).map { first, loss in first == 0 ? loss : first }

@@ -12,8 +12,10 @@ struct BenchTasksCommand: ParsableCommand {
     _superCommandName: "mtl",
     abstract: "Times steps of nets whose tasks' gradients are told apart.",
     discussion: """
-      A step is forward, backward and, task by task, the inner products of the gradients and their weighted sum. The cost \
-      is told in backward passes of the shared layers, with the reorders between them: 1 is a step of all tasks together.
+      A step is forward, backward and, task by task, the inner products of the gradients and their weighted sum; layers \
+      that make the inputs are left out. Its time is the sum of the medians of its parts, each layer's forward and backward, \
+      so that what stops a single one of them counts for little. The cost is told in backward passes of the shared layers, \
+      with the reorders between them: 1 is a step of all tasks together.
       """,
     shouldDisplay: false
   )
@@ -35,7 +37,7 @@ struct BenchTasksCommand: ParsableCommand {
     ])
     for path in models { table.add(try row(NetSource.read(path: path))) }
     print(table.text)
-    print("\ntimes in ms, medians of \(iterations); costs in backward passes of the shared layers")
+    print("\ntimes in ms, sums of medians of \(iterations); costs in backward passes of the shared layers")
   }
 
   private func row(_ source: NetSource) throws -> [String] {
@@ -46,31 +48,42 @@ struct BenchTasksCommand: ParsableCommand {
     for _ in 0..<NetTimer.warmUp + iterations {
       for steps in [together, byTask, represented] { try steps.run() }
     }
-    func milliseconds(_ seconds: [Double]) -> Double { 1000 * median(Array(seconds.dropFirst(NetTimer.warmUp))) }
-    let step = milliseconds(together.seconds)
-    let shared = milliseconds(together.sharedSeconds)
+    func milliseconds(_ part: (TimedSteps.Part) -> Bool, of steps: TimedSteps) -> Double {
+      let parts = steps.parts.filter(part)
+      return parts.reduce(0) { $0 + 1000 * median(Array($1.seconds.dropFirst(NetTimer.warmUp))) }
+    }
+    let step = milliseconds({ _ in true }, of: together)
+    let shared = milliseconds(\.isShared, of: together)
     func cost(_ other: TimedSteps) -> String {
-      fixedText(1 + (milliseconds(other.seconds) - step) / shared, decimals: 2)
+      fixedText(1 + (milliseconds({ _ in true }, of: other) - step) / shared, decimals: 2)
     }
     let tasks = TaskTable(together.net).learned.count
     let weights = byTask.net.taskGradients?.shared.reduce(0) { $0 + $1.parameter.count } ?? 0
     func text(_ value: Double) -> String { fixedText(value, decimals: 2) }
     return [
       source.parameter.name, String(tasks), String(weights), text(step), text(shared),
-      text(milliseconds(byTask.seconds)), text(milliseconds(byTask.combineSeconds)), cost(byTask),
-      text(1 + 0.8 * Double(tasks)), text(milliseconds(represented.seconds)), cost(represented),
+      text(milliseconds({ _ in true }, of: byTask)), text(milliseconds(\.combines, of: byTask)), cost(byTask),
+      text(1 + 0.8 * Double(tasks)), text(milliseconds({ _ in true }, of: represented)), cost(represented),
     ]
   }
 }
 
 /// A net with the times of its steps.
 private final class TimedSteps {
+  /// A step of the net, or the work on the tasks' gradients behind all of them.
+  struct Part {
+    /// Whether it is a backward step of shared layers.
+    var isShared = false
+    var combines = false
+    var seconds: [Double] = []
+  }
+
   let net: Net
-  private var isShared: [Bool] = []
-  private(set) var seconds: [Double] = []
-  /// Of the backward steps of shared layers.
-  private(set) var sharedSeconds: [Double] = []
-  private(set) var combineSeconds: [Double] = []
+  /// In their order, without the steps that make the inputs.
+  private(set) var parts: [Part]
+  private let steps: [Step]
+  /// Per step: its place among `parts`; nil for one that makes inputs.
+  private let places: [Int?]
 
   /// - Parameter repeated: steps that count as shared besides those of shared layers.
   init(_ source: NetSource, _ order: BackwardOrder?, _ engine: any Engine, repeated: Set<String> = []) throws {
@@ -80,7 +93,20 @@ private final class TimedSteps {
     }
     net = try Net(source, engine: engine, catalogue: EngineOptions.catalogue, options: options)
     let ofLayer = net.graph.tasksBehind(TaskTable(net).learned.map(\.losses)).map { $0.count > 1 }
-    isShared = net.backwardSteps.map { step in step.layer.map { ofLayer[$0] } ?? repeated.contains(step.key) }
+    var parts: [Part] = []
+    places =
+      net.forwardSteps.map { step in
+        guard !step.bottoms.isEmpty else { return nil }
+        parts.append(Part())
+        return parts.count - 1
+      }
+      + net.backwardSteps.map { step in
+        parts.append(Part(isShared: step.layer.map { ofLayer[$0] } ?? repeated.contains(step.key)))
+        return parts.count - 1
+      }
+    if net.taskGradients != nil { parts.append(Part(combines: true)) }
+    self.parts = parts
+    steps = net.forwardSteps + net.backwardSteps
   }
 
   /// The steps between layers that run more than once: reorders of what tasks share.
@@ -92,24 +118,22 @@ private final class TimedSteps {
   func run() throws {
     net.clearGradients()
     for entry in net.parameterTable.unique where entry.parameter.isLearned { entry.parameter.touch() }
-    let start = monotonicSeconds()
-    try net.forward()
-    var shared = 0.0
     var last = monotonicSeconds()
-    for (index, step) in net.backwardSteps.enumerated() {
-      try step.run()
+    func took(_ place: Int?) {
       let now = monotonicSeconds()
-      if isShared[index] { shared += now - last }
+      if let place { parts[place].seconds.append(now - last) }
       last = now
     }
+    for (step, place) in zip(steps, places) {
+      try step.run()
+      took(place)
+    }
+    net.clock.pass += 1
     if let gradients = net.taskGradients {
       _ = gradients.gram()
       gradients.combine([Float](repeating: 0.5, count: gradients.taskCount))
+      took(parts.count - 1)
     }
-    let end = monotonicSeconds()
-    seconds.append(end - start)
-    sharedSeconds.append(shared)
-    combineSeconds.append(end - last)
   }
 }
 

@@ -9,6 +9,7 @@ struct ConvertLandmarksCommand: ParsableCommand {
     abstract: "Converts images with landmarks, and perhaps labels, into a pair of LMDBs.",
     usage: """
       mtl convert-landmarks --points COUNT [OPTIONS] LIST DB
+      mtl convert-landmarks --points COUNT --pts [OPTIONS] LIST DB
       mtl convert-landmarks --mtfl [OPTIONS] LIST DB
       """,
     discussion: """
@@ -18,11 +19,12 @@ struct ConvertLandmarksCommand: ParsableCommand {
       image records.
 
       --margin 0.3 cuts out the face: the square around its points, 0.3 of its side larger on each side. --mtfl is \
-      --points 5 --order columns --classes 2,2,2,5 --first-class 1: MTFL's training.txt and testing.txt as published.
+      --points 5 --order columns --classes 2,2,2,5 --first-class 1: MTFL's training.txt and testing.txt as published. --pts is for sets like \
+      300-W: the points of a.jpg stand in a.pts beside it, and a line of LIST is a path, or a path and labels.
       """
   )
 
-  static let flagNames: Set<String> = ["mtfl", "shares"]
+  static let flagNames: Set<String> = ["mtfl", "pts", "shares"]
 
   @Argument(help: ArgumentHelp("The list and the folder of the databases.", valueName: "list> <db"))
   var paths: [String]
@@ -32,6 +34,9 @@ struct ConvertLandmarksCommand: ParsableCommand {
 
   @Flag(help: "The list is one of MTFL's.")
   var mtfl = false
+
+  @Flag(help: "The points of each picture stand in a file of its name that ends in .pts.")
+  var pts = false
 
   @Option(help: "Coordinates as pairs (x1 y1 x2 y2) or as columns (x1 x2 y1 y2). (default: pairs)")
   var order: LandmarkList.Order?
@@ -77,6 +82,11 @@ struct ConvertLandmarksCommand: ParsableCommand {
     guard points ?? 1 > 0 else { throw ValidationError("--points must be at least 1.") }
     var list = points.map(LandmarkList.init(points:)) ?? .mtfl
     list.order = order ?? list.order
+    guard !pts || !mtfl && !shares && order == nil && labelsBefore == 0 else {
+      throw ValidationError(
+        "--pts has pairs of pixels in files of their own; leave out --mtfl, --shares, --order and --labels-before.")
+    }
+    list.areBeside = pts
     list.areShares = shares
     list.labelsBefore = labelsBefore
     if let classes {

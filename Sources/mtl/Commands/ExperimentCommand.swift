@@ -29,6 +29,7 @@ struct ExperimentCommand: ParsableCommand {
   func run() throws {
     engineOptions.prepareProcess()
     let experiment = try Experiment(path: file, catalogue: EngineOptions.catalogue)
+    for note in experiment.notes { printError(note) }
     for run in experiment.runs { try run.checkFolder() }
     if list { return show(experiment) }
     let open = experiment.runs.filter { $0.finish == nil }

@@ -84,11 +84,26 @@ struct TestCommand: ParsableCommand {
     let hasTestData = net.layer.contains { $0.bottom.isEmpty && !$0.top.isEmpty && state.admits($0) }
     // Weights in HDF5 have no definition at all.
     let isDefined = !net.layer.isEmpty && net.layer.allSatisfy(\.hasType)
+    if isDefined, !hasTestData, let stages = stagesOfTests(net), state.stage.isEmpty {
+      throw Diagnostic(
+        .badArgument,
+        "the net that '\(path)' carries reads test records in the stage \(stages) only; say which with --stage")
+    }
     guard isDefined, hasTestData else {
       throw Diagnostic(
         .badWeights, "'\(path)' does not carry the net of the TEST phase; give it with --model NET.prototxt")
     }
     return try NetSource(parameter: net, file: path)
+  }
+}
+
+extension TestCommand {
+  /// The stages in which layers without bottoms are there in TEST, as 'val' or 'test'; nil without any.
+  private static func stagesOfTests(_ net: NetParameter) -> String? {
+    let rules = net.layer.filter { $0.bottom.isEmpty && !$0.top.isEmpty }.flatMap(\.include)
+    let stages = rules.filter { !$0.hasPhase || $0.phase == .test }.map { $0.stage.joined(separator: ",") }
+    let names = stages.enumerated().filter { !$1.isEmpty && !stages[..<$0].contains($1) }.map { "'\($1)'" }
+    return names.isEmpty ? nil : names.joined(separator: " or ")
   }
 }
 

@@ -102,6 +102,7 @@ struct TrainCommand: ParsableCommand {
     let nets = try SolverNets(
       settings, engine: engineOptions.makeEngine(tuning: tuning?.tuning), catalogue: EngineOptions.catalogue,
       seed: seed)
+    log.creating(nets, settings)
     try tuning?.save()
     for net in [nets.train] + nets.tests {
       let warnings = net.source.warnings + net.graph.warnings + (try checkPairedDatabases(of: net.graph))

@@ -51,6 +51,12 @@ struct RunCurves {
       throw Diagnostic(.unreadableFile, "'\(file)' has no lines of iterations: neither a log nor _metrics.jsonl")
     }
     curves = collector.curves.filter { names?.contains($0.name) ?? true }
+    if curves.isEmpty,
+      let name = names?.first(where: { name in collector.tasks.contains { $0.metrics.contains(name) } })
+    {
+      throw Diagnostic(
+        .badArgument, "'\(file)' has no value of '\(name)' yet: the run made no test; see test_interval of its solver")
+    }
     if curves.isEmpty {
       let known = collector.curves.map(\.name).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
       throw Diagnostic(.badArgument, "'\(file)' has no such curve; it has \(known.joined(separator: ", "))")

@@ -20,13 +20,19 @@ struct TimedRow {
   var isData = false
   var forward: Direction?
   var backward: Direction?
+  /// The names of the layers whose work its steps do too.
+  var absorbed: [String] = []
   /// What the row's forward step writes; nil for rows between layers that run backward only.
   private var tops: [Blob] = []
 
-  private init(name: String, type: String, isData: Bool = false, forward: Direction? = nil, tops: [Blob] = []) {
+  private init(
+    name: String, type: String, isData: Bool = false, absorbed: [String] = [], forward: Direction? = nil,
+    tops: [Blob] = []
+  ) {
     self.name = name
     self.type = type
     self.isData = isData
+    self.absorbed = absorbed
     self.forward = forward
     self.tops = tops
   }
@@ -39,7 +45,8 @@ struct TimedRow {
       return TimedRow(
         name: step.rowName, type: step.layerTypes(in: net) ?? step.kind.rawValue,
         isData: node.map { Swift.type(of: $0.definition).role == .data } ?? false,
-        forward: Direction(step, seconds), tops: step.tops)
+        absorbed: step.absorbed.map { net.graph.nodes[$0].fields.name }, forward: Direction(step, seconds),
+        tops: step.tops)
     }
     for (step, seconds) in zip(net.backwardSteps, times.backward) {
       guard let row = rows.firstIndex(where: { $0.makes(step) }) else { continue }

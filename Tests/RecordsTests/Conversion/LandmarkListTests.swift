@@ -115,6 +115,50 @@ import Testing
     #expect(labels[1][..<4] == [0.1, 1 / 16, 0.5, 0.5] && labels[1][4].isNaN)
   }
 
+  /// 300-W's form: (1, 1) is the middle of the upper left pixel; a blank behind a number, a carriage return, and lists of paths alone.
+  static let points = "version: 1\r\nn_points:  2\r\n{\r\n2.000000 3.000000 \r\n6 9\r\n}\r\n"
+
+  @Test func readsPointsFromFilesBesideThePictures() throws {
+    try folder.write(Self.points, to: "net_7876/a.pts")
+    try folder.write("n_points: 2\n{\n1 1\n10 16\n}\n", to: "net_7876/b.pts")
+    var list = LandmarkList(points: 2)
+    list.areBeside = true
+    try folder.write("net_7876/a.png\nnet_7876\\b.png\n", to: "list.txt")
+    let summary = try ConvertMultilabel(options(list, "list.txt")).run()
+    #expect(summary.records == 2 && summary.labelCount == 4)
+    #expect(try labels() == [[0.15, 2.5 / 16, 0.55, 8.5 / 16], [0.05, 0.5 / 16, 0.95, 15.5 / 16]])
+    #expect(try picture().label == -1)
+    try folder.write("net_7876/a.png 2\nnet_7876/b.png 1\n", to: "list.txt")
+    list.classes = [3]
+    _ = try ConvertMultilabel(options(list, "list.txt")).run()
+    #expect(try labels().map(\.last) == [2, 1] && picture().label == 2)
+  }
+
+  @Test(arguments: [
+    ("", "there is no '{' before points; is it a file of points?", 1),
+    ("n_points: 3\n{\n1 1\n}", "it has 3 points, but 2 were asked for", 1),
+    ("{\n1 1\n}\n2 2\n", "it has 1 points, but 2 were asked for", 1),
+    ("{\n1 1\n2 x\n}", "'2 x' is no point; a point is two numbers, x and y", 3),
+  ])
+  func tellsWhatIsWrongInAFileOfPoints(_ text: String, _ message: String, _ line: Int) throws {
+    try folder.write(text, to: "net_7876/a.pts")
+    try folder.write("net_7876/a.png\n", to: "list.txt")
+    var list = LandmarkList(points: 2)
+    list.areBeside = true
+    let faults = #expect(throws: DiagnosticList.self) { try ConvertMultilabel(options(list, "list.txt")).run() }
+    #expect(faults?.all.map(\.message) == [message])
+    #expect(faults?.all.first?.location?.line == line && faults?.all.first?.location?.file.hasSuffix("a.pts") == true)
+  }
+
+  @Test func tellsOfPicturesWithoutAFileOfPoints() throws {
+    try folder.write("net_7876/a.png\n", to: "list.txt")
+    var list = LandmarkList(points: 2)
+    list.areBeside = true
+    let faults = #expect(throws: DiagnosticList.self) { try ConvertMultilabel(options(list, "list.txt")).run() }
+    #expect(faults?.all.map(\.message) == ["cannot read points 'net_7876/a.pts': there is no such file"])
+    #expect(faults?.all.first?.location?.line == 1)
+  }
+
   static let faults: [(line: String, message: String)] = [
     ("net_7876/a.png 2 6 4 2.5 5.5 3 3 4 5 5 1 2 2", "the line has 13 labels, but 14 were asked for"),
     (

@@ -17,7 +17,9 @@ import Testing
 
   static func all(_ tasks: Int) -> [(name: String, weighting: any LossWeighting)] {
     [
-      ("FIXED", FixedWeighting()), ("UNCERTAINTY", UncertaintyWeighting(tasks: tasks, rate: nil, floor: 0.05)),
+      ("FIXED", FixedWeighting()),
+      ("UNCERTAINTY", UncertaintyWeighting(tasks: tasks, rate: nil, floor: 0.05, normalizes: true)),
+      ("UNCERTAINTY of the paper", UncertaintyWeighting(tasks: tasks, rate: nil, floor: 0.05, normalizes: false)),
       ("DWA", DynamicWeightAverage(tasks: tasks, temperature: 2, period: 2)), ("RLW", RandomWeighting()),
       ("GLS", GeometricLossStrategy()), ("FAMO", FastAdaptiveWeighting(tasks: tasks, rate: 0.025, decay: 0.01)),
       ("STCH", SmoothChebyshevWeighting(tasks: tasks, smoothness: 1, period: 1)),
@@ -74,23 +76,30 @@ import Testing
   }
 
   @Test func uncertaintyRestsWhereTheWeightedLossIsOne() {
-    var weighting = UncertaintyWeighting(tasks: 3, rate: nil, floor: 0.05)
+    var weighting = UncertaintyWeighting(tasks: 3, rate: nil, floor: 0.05, normalizes: false)
     weighting.learn([0.5, 3, 0], moment(0))
     // s - 0.1 (1 - exp(-s) L)
     expect(weighting.state["log_variance"] ?? [], [-0.05, 0.2, 0])
     for iteration in 0..<2000 { weighting.learn([0.5, 3, 0], moment(iteration)) }
     expect(weighting.weights([0.5, 3, 0], moment(0)), [2, 1.0 / 3, 1], 1e-6)
     // A loss of a thousand moves s by 1.
-    var far = UncertaintyWeighting(tasks: 1, rate: 0.5, floor: 0)
+    var far = UncertaintyWeighting(tasks: 1, rate: 0.5, floor: 0, normalizes: false)
     far.learn([1000], moment(0))
     expect(far.state["log_variance"] ?? [], [1])
+  }
+
+  /// In the ratio 1/0.5 to 1/2, with the mean 1.
+  @Test func uncertaintyWeightsHaveTheMeanOne() {
+    var weighting = UncertaintyWeighting(tasks: 2, rate: nil, floor: 0.05, normalizes: true)
+    for iteration in 0..<2000 { weighting.learn([0.5, 2], moment(iteration)) }
+    expect(weighting.weights([0.5, 2], moment(0)), [1.6, 0.4], 1e-6)
   }
 
   /// The loss of a task that is learned by heart counts as a twentieth of its first one; without a floor the weight grows
   /// as far as a Float holds.
   @Test func uncertaintyWeightsHaveABound() {
-    var weighting = UncertaintyWeighting(tasks: 2, rate: 1, floor: 0.05)
-    var free = UncertaintyWeighting(tasks: 2, rate: 1, floor: 0)
+    var weighting = UncertaintyWeighting(tasks: 2, rate: 1, floor: 0.05, normalizes: false)
+    var free = UncertaintyWeighting(tasks: 2, rate: 1, floor: 0, normalizes: false)
     for iteration in 0..<3000 {
       let losses = iteration == 0 ? [2, 4] : [1e-9, 4]
       weighting.learn(losses, moment(iteration))

@@ -32,6 +32,13 @@ import Testing
     #expect(list.classes == [0, 3] && list.border == .black && list.margin == nil && options.root == "faces")
   }
 
+  @Test func takesFilesOfPoints() throws {
+    let list = try landmarks("--points 68 --pts --margin 0.2 list.txt db").list
+    #expect(list.points == 68 && list.areBeside && list.order == .pairs)
+    #expect(throws: (any Error).self) { try landmarks("--points 68 --pts --shares list.txt db") }
+    #expect(throws: (any Error).self) { try landmarks("--mtfl --pts list.txt db") }
+  }
+
   @Test(arguments: [
     "list db", "--mtfl --points 5 list db", "--points 0 list db", "--points 5 list", "--points 5 --classes 2,x list db",
     "--points 5 --crop-height 3 list db",

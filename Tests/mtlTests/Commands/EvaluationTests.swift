@@ -1,5 +1,6 @@
 import CaffeSchema
 import ComputeReference
+import Diagnostics
 import Foundation
 import HDF5Files
 import Nets
@@ -45,6 +46,27 @@ import Testing
     // The mean of r * r / 2 over all ten.
     #expect(outcome.table.contains("14.25"), "\(outcome.table)")
     #expect(try HDF5File(reading: folder + "/out.h5").dataset("data").floats() == (0..<10).map(Float.init))
+  }
+
+  /// What a snapshot's net has in stages, it has for who names one.
+  @Test func tellsTheStagesOfTests() throws {
+    let text = """
+      layer { name: "d" type: "HDF5Data" top: "data" include { phase: TRAIN } }
+      layer { name: "v" type: "HDF5Data" top: "data" include { phase: TEST stage: "val" } }
+      layer { name: "t" type: "HDF5Data" top: "data" include { phase: TEST stage: "test" } }
+      layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" }
+      """
+    let net = try NetParameter(textFormatString: text)
+    let fault = #expect(throws: Diagnostic.self) { try TestCommand.definition(in: net, "a.caffemodel") }
+    #expect(
+      fault?.message
+        == "the net that 'a.caffemodel' carries reads test records in the stage 'val' or 'test' only; say which with --stage"
+    )
+    _ = try TestCommand.definition(in: net, "a.caffemodel") { $0.stage = ["test"] }
+    let bare = try NetParameter(
+      textFormatString: #"layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" }"#)
+    let other = #expect(throws: Diagnostic.self) { try TestCommand.definition(in: bare, "a.caffemodel") }
+    #expect(other?.message.contains("does not carry the net of the TEST phase") == true)
   }
 
   /// Neither NaN nor 0, which would be a perfect loss.

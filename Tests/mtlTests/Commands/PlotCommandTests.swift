@@ -59,6 +59,17 @@ import Testing
     #expect(throws: Diagnostic.self) { try RunCurves(folder + "/snap", only: ["b"]) }
   }
 
+  /// The metric is known, but no test was made.
+  @Test func aRunWithoutATestSaysSo() throws {
+    _ = try write(
+      """
+      {"iteration":0,"phase":"event","task_outputs":[{"name":"a","losses":["loss_a"],"metrics":["accuracy_a"],"lower_is_better":false}]}
+      {"iteration":0,"phase":"train","lr":0.1,"loss":2,"losses":{"loss_a":{"value":2,"weight":1}},"metrics":{}}
+      """, "short_metrics.jsonl")
+    let fault = #expect(throws: Diagnostic.self) { try RunCurves(folder + "/short", only: ["accuracy_a"]) }
+    #expect(fault?.message.contains("has no value of 'accuracy_a' yet: the run made no test") == true)
+  }
+
   @Test func refusesOtherFiles() throws {
     let other = try write("nothing of the kind\n", "other.txt")
     #expect(throws: Diagnostic.self) { try RunCurves(other) }

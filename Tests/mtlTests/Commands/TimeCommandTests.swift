@@ -43,6 +43,14 @@ import Testing
     #expect(words.allSatisfy { $0[1] == "forward:" && Double($0[2]) != nil && $0[3] == "ms." })
   }
 
+  @Test func awkFindsLayersWhoseWorkAnotherOneDoes() throws {
+    let rectified = SmallNet.prototxt.replacingOccurrences(of: "negative_slope: 0.1", with: "negative_slope: 0")
+    try Data(rectified.utf8).write(to: folder.appendingPathComponent("net.prototxt"))
+    let lines = try output(of: "\(command) 2>&1 >/dev/null | awk '/forward: [0-9.e-]+ ms\\.$/ { print $5, $7 }'")
+    #expect(lines.map { $0.split(separator: " ")[0] }.prefix(4) == ["data", "conv", "relu", "flat"])
+    #expect(lines[2] == "relu 0")
+  }
+
   @Test func awkFindsTheTotals() throws {
     let lines = try output(
       of: """

@@ -37,6 +37,25 @@ import Testing
     #expect(try job.run(["--level", "2", "--stage", "a,b"]).log.contains("accuracy = "))
   }
 
+  /// A net of the working directory goes before that beside the solver's file, as Caffe knows the former alone.
+  @Test func tellsWhereTheNetsComeFrom() throws {
+    let job = try TrainingJob("max_iter: 1 display: 0 test_iter: 1 test_interval: 1")
+    let own = try job.run().log
+    #expect(own.contains("Creating training net from net file: net.prototxt"))
+    #expect(own.contains("Creating test net (#0) specified by net file: net.prototxt"))
+    #expect(!own.contains("is not read"))
+    try FileManager.default.createDirectory(atPath: "\(job.path)/sub", withIntermediateDirectories: true)
+    try FileManager.default.copyItem(atPath: "\(job.path)/solver.prototxt", toPath: "\(job.path)/sub/solver.prototxt")
+    try FileManager.default.moveItem(atPath: "\(job.path)/net.prototxt", toPath: "\(job.path)/sub/net.prototxt")
+    let beside = try job.run(["--solver", "sub/solver.prototxt"]).log
+    #expect(beside.contains("Creating training net from net file: sub/net.prototxt"), "\(beside)")
+    try job.write(TrainingJob.net, to: "net.prototxt")
+    let both = try job.run(["--solver", "sub/solver.prototxt"]).log
+    #expect(
+      both.contains(
+        "the net is 'net.prototxt' of the working directory; 'sub/net.prototxt' beside the solver's file is not read"))
+  }
+
   @Test(arguments: [
     (["--snapshot", "a", "--resume"], "Give either --snapshot or --resume, not both."),
     (["--snapshot", "a", "--weights", "b"], "Give either --weights"), (["--keep", "0"], "--keep must be at least 1."),
