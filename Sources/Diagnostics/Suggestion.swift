@@ -13,13 +13,15 @@ package func nearestName(to misspelt: String, among known: some Sequence<String>
   return best?.name
 }
 
-/// Whether a name is a known one but for one edit, or for the case of its letters. Another digit is another name.
+/// Whether a name is a known one but for one edit, or for the case of its letters. Another digit is another name,
+/// and of up to three letters any other letter is (LRN and GRN).
 package func isSlip(_ name: String, among known: some Sequence<String>) -> Bool {
   let written = Letters(name)
   return known.contains { known in
     let letters = Letters(known)
-    return written.lowercase == letters.lowercase
-      || (!written.differsInDigit(from: letters) && written.distance(to: letters, atMost: 2) != nil)
+    if written.lowercase == letters.lowercase { return true }
+    guard written.count > 3, !written.differsInDigit(from: letters) else { return false }
+    return written.distance(to: letters, atMost: 2) != nil
   }
 }
 

@@ -173,7 +173,8 @@ final class BoxMatcher {
       mined.append((Float(cost(box, max(Int(target[box]), BoxMatcher.negative))), box))
     }
     let wanted = takesAll ? Float(param.sampleSize) : Float(matches) * param.negPosRatio
-    mined.sort { $0.cost > $1.cost || (!$0.cost.isNaN && $1.cost.isNaN) }
+    // Costs that are no numbers come first, so that the loss shows them.
+    mined.sort { $0.cost > $1.cost || ($0.cost.isNaN && !$1.cost.isNaN) }
     pick(min(mined.count, Int(min(max(wanted, 0), 0x1p30))), image, bottoms)
     for box in 0..<priors.count where !isPicked[box] && (takesAll || target[box] < 0) {
       target[box] = Int32(BoxMatcher.leftOut)

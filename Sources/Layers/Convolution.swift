@@ -45,6 +45,14 @@ package struct Convolution: AbsorbingLayer, ConvolutionLayer {
     example("stride 2 in groups", [2, 4, 7, 7], "num_output: 6 kernel_size: 3 stride: 2 group: 2"),
     example("dilated, rectangular", [1, 2, 8, 9], "num_output: 3 kernel_h: 3 kernel_w: 2 dilation: 2"),
     example("sides padded unequally", [2, 2, 5, 6], "num_output: 3 kernel_size: 3 stride: 2 pad_r: 1 pad_b: 1"),
+    example(
+      "rectangular, padded", [1, 2, 5, 6],
+      "num_output: 3 kernel_h: 3 kernel_w: 2 pad_h: 2 pad_w: 1 stride_h: 1 stride_w: 2"),
+    example("padded left and above", [1, 2, 5, 6], "num_output: 3 kernel_size: 3 stride: 2 pad_l: 1 pad_t: 1"),
+    example(
+      "three axes, by shapes", [1, 2, 3, 4, 5],
+      "num_output: 2 kernel_shape { dim: 2 dim: 3 dim: 3 } stride_shape { dim: 1 dim: 2 dim: 2 } "
+        + "pad_shape { dim: 0 dim: 1 dim: 1 }"),
     example("1x1 without bias", [2, 3, 4, 4], "num_output: 5 kernel_size: 1 bias_term: false"),
     example("depthwise", [2, 4, 6, 6], "num_output: 4 kernel_size: 3 pad: 1 group: 4"),
     example("a window that overhangs the input", [2, 2, 3, 2], "num_output: 3 kernel_h: 3 kernel_w: 4 stride: 3"),

@@ -107,6 +107,9 @@ private func depthExamples(_ type: String) -> [LayerExample] {
   }
   return [
     example("as C3D has it", "convolution_param", "kernel_size: 3 kernel_depth: 2 pad: 1 temporal_pad: 1"),
+    example(
+      "grouped, dilated, padded", "convolution_param",
+      "kernel_size: 3 kernel_depth: 2 pad: 2 temporal_pad: 1 group: 2 dilation: 2 bias_term: false"),
     example("with strides", "convolution3d_param", "kernel_size: 3 kernel_depth: 2 stride: 2 temporal_stride: 2"),
   ]
 }

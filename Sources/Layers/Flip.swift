@@ -35,6 +35,9 @@ package struct Flip: Layer {
     LayerExample(
       "width", inputs: [.normal([2, 3, 4, 5])], #"layer { name: "f" type: "Flip" bottom: "in0" top: "f" }"#),
     LayerExample(
+      "height", inputs: [.normal([2, 2, 3, 4])],
+      #"layer { name: "f" type: "Flip" bottom: "in0" top: "f" flip_param { flip_height: true flip_width: false } }"#),
+    LayerExample(
       "both", inputs: [.normal([2, 2, 3, 4])],
       #"layer { name: "f" type: "Flip" bottom: "in0" top: "f" flip_param { flip_height: true } }"#),
   ]

@@ -160,7 +160,7 @@ package struct Interp: Layer {
 
   package static let examples: [LayerExample] = [
     example("to a size", "height: 7 width: 5"), example("zoom", "zoom_factor: 2"),
-    example("shrink, cut", "shrink_factor: 2 pad_beg: -1"),
+    example("shrink, cut", "shrink_factor: 2 pad_beg: -1"), example("zoom, cut", "zoom_factor: 2 pad_end: -1"),
     example("shrink and zoom", "shrink_factor: 2 zoom_factor: 3"),
     example("to one row", "height: 1 width: 4"), example("full zoom", "full_zoom_factor: 2"),
     LayerExample(

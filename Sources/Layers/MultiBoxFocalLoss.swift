@@ -30,12 +30,14 @@ package struct MultiBoxFocalLoss: NormalizedLoss {
 
   package func bind(_ binding: LayerBinding) throws -> any LayerRun { try loss.bind(binding) }
 
-  package static let examples: [LayerExample] = [
-    MultiBoxLoss.example("all boxes", type: type, "mining_type: NONE"),
-    MultiBoxLoss.example(
-      "other weights", type: type, "mining_type: NONE code_type: CENTER_SIZE",
-      "focal_loss_param { alpha: 1 gamma: 1.5 }"),
-    MultiBoxLoss.example(
-      "hard negatives", type: type, "mining_type: MAX_NEGATIVE neg_pos_ratio: 2", checksGradient: false),
-  ]
+  package static let examples: [LayerExample] =
+    MultiBoxLoss.examples.map { example in
+      var copy = example
+      copy.prototxt = example.prototxt.replacing(#"type: "MultiBoxLoss""#, with: #"type: "MultiBoxFocalLoss""#)
+      return copy
+    } + [
+      MultiBoxLoss.example(
+        "other weights", type: type, "mining_type: NONE code_type: CENTER_SIZE",
+        "focal_loss_param { alpha: 1 gamma: 1.5 }")
+    ]
 }

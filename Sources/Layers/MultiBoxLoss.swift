@@ -275,6 +275,16 @@ package struct MultiBoxLoss: NormalizedLoss {
       "mining_type: HARD_EXAMPLE sample_size: 6 use_prior_for_nms: true nms_param { nms_threshold: 0.2 top_k: 7 }",
       priors: "variance: 5", checksGradient: false),
     example("a difficult object", "mining_type: NONE use_difficult_gt: true", difficult: 1),
+    example(
+      "another background, inside the image, weighted",
+      "mining_type: NONE background_label_id: 1 loc_weight: 2.5 bp_inside: true ignore_cross_boundary_bbox: true",
+      "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 3 }"),
+    example(
+      "one box an object, any class", "mining_type: NONE match_type: BIPARTITE map_object_to_agnostic: true",
+      "loss_param { normalize: false }"),
+    example(
+      "matched as predicted", "mining_type: MAX_NEGATIVE use_prior_for_matching: false neg_overlap: 0.2",
+      checksGradient: false),
     example("locations of each class", "mining_type: NONE share_location: false", locations: 96),
   ]
 

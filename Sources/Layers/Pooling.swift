@@ -272,6 +272,9 @@ package struct Pooling: PoolingLayer {
     example("rounded down, a fork's word", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 ceil_mode: false"),
     example("sides padded unequally", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 pad_r: 1 pad_b: 1"),
     example("average without padding", [2, 2, 6, 6], "pool: AVE_EXC_PAD kernel_size: 3 stride: 2 pad_l: 1 pad_t: 1"),
+    example(
+      "rectangular, padded", [1, 2, 5, 6], "pool: AVE kernel_h: 3 kernel_w: 2 pad_h: 2 pad_w: 1 stride_h: 2 stride_w: 1"
+    ),
     example("rounded down", [1, 2, 6, 6], "pool: MAX kernel_size: 3 stride: 2 round_mode: FLOOR"),
     example("one kernel for three axes", [1, 2, 4, 5, 5], "pool: MAX kernel_size: 3 stride: 2 pad: 1"),
     example("one axis", [2, 3, 7], "pool: AVE kernel_size: 3 stride: 2"),

@@ -11,8 +11,9 @@ struct RegionBoxes: Sendable {
   private let name: String
 
   init(_ fields: LayerFields, boxes: Shape, bottom: Shape) throws {
-    guard bottom.rank == 4 else {
-      throw fields.fault(.badShape, "needs a bottom of 4 axes (N x C x H x W), but it is \(bottom)", at: "bottom[0]")
+    guard bottom.rank == 4, bottom.count(2...) > 0 else {
+      throw fields.fault(
+        .badShape, "needs a bottom of 4 axes (N x C x H x W) with values, but it is \(bottom)", at: "bottom[0]")
     }
     guard boxes.rank >= 2, boxes.count(1...) == 5 else {
       throw fields.fault(

@@ -45,6 +45,12 @@ package struct SmoothL1LossOHEM: Layer {
       "loss alone", inputs: [.normal([4, 6]), .normal([4, 6])],
       #"layer { name: "loss" type: "SmoothL1LossOHEM" bottom: "in0" bottom: "in1" top: "loss" }"#),
     LayerExample(
+      "a smaller rounding", inputs: [.normal([4, 6]), .normal([4, 6])],
+      """
+      layer { name: "loss" type: "SmoothL1LossOHEM" bottom: "in0" bottom: "in1" top: "loss"
+        smooth_l1_loss_param { sigma: 2 } }
+      """),
+    LayerExample(
       "positions", inputs: [.normal([3, 2, 2, 2]), .normal([3, 2, 2, 2])],
       #"layer { name: "loss" type: "SmoothL1LossOHEM" bottom: "in0" bottom: "in1" top: "loss" }"#),
     LayerExample(

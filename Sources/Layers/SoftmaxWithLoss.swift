@@ -166,6 +166,12 @@ package struct SoftmaxWithLoss: NormalizedLoss {
     example(
       "divided by the batch", [.normal([2, 3, 4]), .labels([2, 4], classes: 3)],
       "loss_param { normalization: BATCH_SIZE } loss_weight: 0.3"),
+    example(
+      "divided by the batch, in the older form", [.normal([2, 3, 4]), .labels([2, 4], classes: 3)],
+      "loss_param { normalize: false }"),
+    example(
+      "divided by a number", [.normal([2, 3, 4]), .labels([2, 4], classes: 3)],
+      "loss_param { normalization: PRE_FIXED pre_fixed_normalizer: 2.5 }"),
     LayerExample(
       "with probabilities", inputs: [.normal([4, 5]), .labels([4], classes: 5)],
       #"layer { name: "loss" type: "SoftmaxWithLoss" bottom: "in0" bottom: "in1" top: "loss" top: "p" }"#,

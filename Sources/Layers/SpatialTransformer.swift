@@ -50,7 +50,7 @@ package struct SpatialTransformer: RefusedLayer {
   package func takesGradient(bottom index: Int) -> Bool { index == 1 || !param.hasToComputeDU || param.toComputeDU }
 
   package func shapes(of bottoms: [Shape]) throws -> LayerShapes {
-    guard bottoms[0].rank == 4, bottoms[1].extent(0) == bottoms[0][0] else {
+    guard bottoms[0].rank == 4, bottoms[0].count(2...) > 0, bottoms[1].extent(0) == bottoms[0][0] else {
       throw fields.fault(
         .badShape, "needs planes N x C x H x W and a map for each record, but they are \(bottoms[0]) and \(bottoms[1])")
     }

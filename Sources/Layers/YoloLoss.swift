@@ -135,7 +135,7 @@ final class YoloLossRun: LossRun {
   /// - Throws: `badShape` when the blobs do not fit.
   static func check(_ bottoms: [Shape], _ rules: YoloRules, _ fields: LayerFields) throws {
     let channels = rules.mask.count * (5 + rules.classes)
-    guard bottoms[0].rank == 4, bottoms[0][1] == channels else {
+    guard bottoms[0].rank == 4, bottoms[0][1] == channels, bottoms[0].count(2...) > 0 else {
       throw fields.fault(
         .badShape,
         "needs a map N x \(channels) x H x W, 5 + \(rules.classes) values for each of \(rules.mask.count) boxes, but it is "

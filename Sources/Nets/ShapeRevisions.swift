@@ -48,8 +48,7 @@ extension ShapeSearch {
         add(
           sequenced(index, present, graph.values[bottom].shape, siblings)
             + reshaped(index, present, graph.values[bottom].shape)
-            + (layers[origin.layer].parameter.bottom.isEmpty
-              ? enlarged(index, present, graph.values[bottom].shape) : [])
+            + (isFirstOfImages(origin.layer, graph) ? enlarged(index, present, graph.values[bottom].shape) : [])
             + likenesses.compactMap { uncut($0, origin.cuts, present) } + scaled, to: &likely)
         // What a layer of a detector that is not known makes is mostly regions.
         add((isGuessed(origin.layer) ? [[128, 5]] : []) + ShapeSearch.variants(of: present), to: &others)
@@ -140,6 +139,12 @@ extension ShapeSearch {
     let (scaled, tooLarge) = record.multipliedReportingOverflow(by: values)
     guard !tooLarge, scaled % bottom.count == 0, scaled > 0 else { return more }
     return more + [[batch, scaled / bottom.count], [batch, 1, 1, scaled / bottom.count]]
+  }
+
+  /// Whether a layer makes images from what is none.
+  private func isFirstOfImages(_ layer: Int, _ graph: Graph) -> Bool {
+    let bottoms = layers[layer].parameter.bottom.compactMap { name in graph.values.last { $0.name == name } }
+    return bottoms.allSatisfy { $0.shape.rank != 4 }
   }
 
   /// A source of images that are as much larger as the kernel of a pooling or convolution is than its bottom.

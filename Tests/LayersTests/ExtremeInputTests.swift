@@ -8,8 +8,13 @@ import Testing
 @Suite struct ExtremeInputTests {
   typealias Case = SweepTests.Case
 
-  /// Layers whose tops are numbers though their bottoms are not, as in Caffe: they compare, and no comparison holds.
-  static let comparing: Set<String> = []
+  /// Layers, or examples of them, whose tops are numbers though their bottoms are not, as in Caffe: those that compare, for no
+  /// comparison holds, and those that do not look at the values.
+  static let comparing: Set<String> = [
+    "ArgMax", "DetectionOutput", "Dropout, nothing is left", "MultiBoxFocalLoss, matched as predicted",
+    "MultiBoxLoss, matched as predicted", "Power, power 0", "Power, scale 0", "PriorBox", "Python",
+    "ROIAlign", "Threshold", "YoloDetectionOutput", "Yolov3DetectionOutput",
+  ]
 
   /// An axis without extent, here or there: computed to nothing, or refused.
   @Test(arguments: SweepTests.cases)
@@ -33,6 +38,7 @@ import Testing
   @Test(
     arguments: SweepTests.cases.filter { test in
       layerTypes.contains { $0.type == test.type && $0.role != .metric } && !comparing.contains(test.type)
+        && !comparing.contains("\(test.type), \(test.example.name)")
     })
   func noNumbersStayNone(_ test: Case) throws {
     guard let first = test.example.inputs.first else { return }
@@ -43,7 +49,8 @@ import Testing
     do {
       try net.forward()
       let top = try net.firstTop()
-      #expect(top.contains(where: \.isNaN), "\(top)")
+      let isShown = top.contains { $0.isNaN }
+      #expect(isShown, "\(top)")
     } catch is Diagnostic {}
   }
 }

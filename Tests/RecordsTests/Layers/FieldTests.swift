@@ -53,7 +53,7 @@ import Testing
 
   /// Of `transform_param`, those that layers over pictures follow.
   static let forPictures: Set<String> = [
-    "resize_param", "distort_param", "expand_param", "crop_height", "crop_width", "crop_h", "crop_w",
+    "resize_param", "distort_param", "expand_param", "noise_param", "crop_height", "crop_width", "crop_h", "crop_w",
   ]
 
   static let fields: [Field] = recordLayerTypes.flatMap { type -> [Field] in
