@@ -33,30 +33,9 @@ struct Experiment {
   init(path: String, catalogue: LayerCatalogue) throws {
     let file = try TextFile<ExperimentParameter>.read(path: path)
     let param = file.message
-    func fault(_ message: String, _ field: String) -> Diagnostic {
-      Diagnostic(.badArgument, message, at: file.places.location(field))
-    }
-    guard !param.solver.isEmpty else { throw fault("solver is missing; give the solver's file", "") }
-    guard
-      let solverPath = PathSearch(besideFile: path).candidates(for: param.solver).first(
-        where: FileManager.default.fileExists(atPath:))
-    else {
-      throw fault(
-        "there is no file '\(param.solver)', neither from the working directory nor beside this one", "solver")
-    }
-    guard !param.seed.isEmpty else { throw fault("seed is missing; give one for each repetition", "") }
-    if let twice = param.seed.indices.first(where: { param.seed[..<$0].contains(param.seed[$0]) }) {
-      throw fault("seed \(param.seed[twice]) is given twice", "seed[\(twice)]")
-    }
-    guard !param.variant.isEmpty else {
-      throw fault("there is no variant; give at least one, such as variant { name: \"fixed\" }", "")
-    }
-    try Experiment.checkNames(param.variant.map(\.name), "variant", fault)
-    try Experiment.checkNames(param.setting.map(\.name), "setting", fault)
-    try Experiment.checkNames(param.alone.map(\.name), "alone", fault)
+    let solver = try SolverSource.read(path: try Experiment.checked(file, path))
     name = param.name.isEmpty ? withoutEnding(path) : param.name
-    let output = param.output.isEmpty ? withoutEnding(path) : param.output
-    self.output = output
+    output = param.output.isEmpty ? withoutEnding(path) : param.output
     seeds = param.seed
     validationNet = Int(param.validationNet)
     reportNet = Int(param.hasReportNet ? param.reportNet : param.validationNet)
@@ -65,32 +44,17 @@ struct Experiment {
     variants = param.variant.map(\.name)
     let ways = param.alone.isEmpty ? [ExperimentVariant()] : param.alone
     alone = ways.map(\.name)
-    let solver = try SolverSource.read(path: solverPath)
     let base = try settings.map { try solver.changed(by: $0.solver) }
     tasks = try Experiment.tasks(
       param, base[0], nets: [validationNet, reportNet], catalogue: catalogue, file.places)
     guard tasks.count > 1 else {
-      throw fault("the net has \(tasks.count) task; an experiment compares nets of several with nets of one", "solver")
+      throw Diagnostic(
+        .badArgument, "the net has \(tasks.count) task; an experiment compares nets of several with nets of one",
+        at: file.places.location("solver"))
     }
     var runs: [ExperimentRun] = []
     for (index, source) in base.enumerated() {
-      var trained: [(subject: Subject, name: String, title: String, source: SolverSource, nets: ExperimentRun.Nets?)] =
-        []
-      for (number, task) in tasks.enumerated() {
-        let nets = try ExperimentRun.nets(ofTask: task.task, of: source, catalogue: catalogue)
-        for (way, change) in ways.enumerated() {
-          // The one task has nothing to be weighted against, and stops when the run does.
-          var plain = try source.changed(by: change.solver)
-          plain.parameter.clearMultiTask()
-          let (folder, note) = change.name.isEmpty ? ("", "") : ("/\(change.name)", ", \(change.name)")
-          trained.append(
-            (.alone(number, way: way), "alone-\(task.task)\(folder)", "\(task.task) alone\(note)", plain, nets))
-        }
-      }
-      for (number, variant) in param.variant.enumerated() {
-        trained.append(
-          (.variant(number), variant.name, variant.name, try source.changed(by: variant.solver), nil))
-      }
+      let trained = try Experiment.trained(source, tasks, alone: ways, param.variant, catalogue: catalogue)
       for seed in seeds {
         for one in trained {
           let folder = Experiment.folder(output, settings[index].name, one.name, seed)
@@ -103,9 +67,75 @@ struct Experiment {
     }
     self.runs = runs
     let sources = try base.flatMap { base in
-      try [base] + param.variant.map { try base.changed(by: $0.solver) } + ways.map { try base.changed(by: $0.solver) }
+      try [base] + (param.variant + ways).map { try base.changed(by: $0.solver) }
     }
     notes = try Experiment.notes(on: sources)
+  }
+
+  /// The path of the solver's file of an experiment that says what it has to.
+  private static func checked(_ file: TextFile<ExperimentParameter>, _ path: String) throws -> String {
+    let param = file.message
+    func fault(_ message: String, _ field: String) -> Diagnostic {
+      Diagnostic(.badArgument, message, at: file.places.location(field))
+    }
+    guard !param.solver.isEmpty else { throw fault("solver is missing; give the solver's file", "") }
+    guard
+      let solver = PathSearch(besideFile: path).candidates(for: param.solver).first(
+        where: FileManager.default.fileExists(atPath:))
+    else {
+      throw fault(
+        "there is no file '\(param.solver)', neither from the working directory nor beside this one", "solver")
+    }
+    guard !param.seed.isEmpty else { throw fault("seed is missing; give one for each repetition", "") }
+    if let twice = param.seed.indices.first(where: { param.seed[..<$0].contains(param.seed[$0]) }) {
+      throw fault("seed \(param.seed[twice]) is given twice", "seed[\(twice)]")
+    }
+    guard !param.variant.isEmpty else {
+      throw fault("there is no variant; give at least one, such as variant { name: \"fixed\" }", "")
+    }
+    try checkNames(param.variant.map(\.name), "variant", fault)
+    try checkNames(param.setting.map(\.name), "setting", fault)
+    try checkNames(param.alone.map(\.name), "alone", fault)
+    return solver
+  }
+
+  /// What is trained in one setting, with each seed.
+  private struct Trained {
+    let subject: Subject
+    /// Of its folder.
+    let name: String
+    /// For people.
+    let title: String
+    let source: SolverSource
+    /// Those of a single task.
+    var nets: ExperimentRun.Nets?
+  }
+
+  private static func trained(
+    _ source: SolverSource, _ tasks: [TaskMetric], alone: [ExperimentVariant], _ variants: [ExperimentVariant],
+    catalogue: LayerCatalogue
+  ) throws -> [Trained] {
+    var trained: [Trained] = []
+    for (number, task) in tasks.enumerated() {
+      let nets = try ExperimentRun.nets(ofTask: task.task, of: source, catalogue: catalogue)
+      for (way, change) in alone.enumerated() {
+        // The one task has nothing to be weighted against, and stops when the run does.
+        var plain = try source.changed(by: change.solver)
+        plain.parameter.clearMultiTask()
+        let (folder, note) = change.name.isEmpty ? ("", "") : ("/\(change.name)", ", \(change.name)")
+        trained.append(
+          Trained(
+            subject: .alone(number, way: way), name: "alone-\(task.task)\(folder)",
+            title: "\(task.task) alone\(note)", source: plain, nets: nets))
+      }
+    }
+    for (number, variant) in variants.enumerated() {
+      trained.append(
+        Trained(
+          subject: .variant(number), name: variant.name, title: variant.name,
+          source: try source.changed(by: variant.solver)))
+    }
+    return trained
   }
 
   /// Which solver and which nets are taken, and what lies beside them and is not.
