@@ -2,6 +2,7 @@ import CaffeSchema
 import Diagnostics
 import Foundation
 import Nets
+import Synchronization
 import Tensors
 import Testing
 
@@ -114,7 +115,7 @@ import Testing
     try database(folder, "image", count) { index in
       Datum.with {
         ($0.channels, $0.height, $0.width, $0.label) = (1, 2, 2, Int32(index / 3))
-        $0.data = Data(repeating: UInt8(index), count: 4)
+        $0.data = Data(repeating: UInt8(truncatingIfNeeded: index), count: 4)
       }
     }
     try database(folder, "label", labels ?? count) { index in
@@ -167,6 +168,22 @@ import Testing
       jumping.clock.pass = pass
       #expect(try passes(1, of: jumping, "image") == Array(all[(24 * pass)..<(24 * pass + 24)]))
     }
+  }
+
+  /// The pass over all labels; other tests make passes over fewer records meanwhile.
+  @Test func tellsHowFarItIsWithTheLabels() throws {
+    let folder = try TestFolder()
+    try write(folder, count: 2003)
+    let told = Mutex<[Int]>([])
+    RecordPass.progress.withLock { $0 = { done, count in if count == 2003 { told.withLock { $0.append(done) } } } }
+    defer { RecordPass.progress.withLock { $0 = nil } }
+    _ = try dataNet(
+      """
+      layer { name: "d" type: "Data" top: "image" top: "label" data_param { source: "image" batch_size: 8
+        sampler { positive_share: 0.5 } } }
+      """, in: folder
+    ).forward()
+    #expect(told.withLock { $0 } == [1000, 2000, 2003])
   }
 
   @Test func samplersThatDifferAreRefused() throws {
