@@ -68,11 +68,11 @@ struct TaskPicture {
     var panel = curves("stopping value (a task stops above the dashed line)", "value", history.stopping)
     let known = history.stopThresholds.enumerated().compactMap { task, value in value.map { (task: task, value: $0) } }
     let isOne = Set(known.map(\.value)).count == 1
+    if !known.isEmpty { panel?.settings.append("set offsets 0, 0, graph 0.05, 0") }
     for threshold in isOne ? Array(known.prefix(1)) : known {
       let colour = isOne ? "#555555" : TaskColours.line(threshold.task)
-      panel?.settings.append(
-        "set arrow from graph 0, first \(threshold.value) to graph 1, first \(threshold.value) nohead dashtype 2 linewidth 1.5 "
-          + "linecolor '\(colour)'")
+      // As a curve, so that the axis reaches it, and a little further, where all values are far below.
+      panel?.plot += ", \\\n  \(threshold.value) with lines dashtype 2 linewidth 1.5 linecolor '\(colour)' notitle"
     }
     return panel
   }
@@ -154,7 +154,7 @@ struct TaskPicture {
     return Panel(
       title: "gain over the task alone: delta_m \(sign)\(PlotScript.percent(mean)) %", unit: "gain in %",
       settings: [
-        "unset arrow", "unset label", "unset xlabel", "set xrange [-0.6:\(Double(known.count) - 0.4)]",
+        "unset arrow", "unset label", "unset offsets", "unset xlabel", "set xrange [-0.6:\(Double(known.count) - 0.4)]",
         "set xzeroaxis linetype -1",
         "set xtics ("
           + known.enumerated().map { "\(PlotScript.quoted(history.tasks[$1.task].name)) \($0)" }

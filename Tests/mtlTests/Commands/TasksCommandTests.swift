@@ -63,7 +63,7 @@ import Testing
     #expect(script.components(separatedBy: "nohead dashtype 3").count - 1 == 7)
     #expect(script.contains("delta_m +50.00 %"))
     #expect(script.contains("set multiplot layout 5,2"))
-    #expect(script.components(separatedBy: "set arrow from graph 0, first 20.0 to graph 1, first 20.0").count - 1 == 1)
+    #expect(script.components(separatedBy: "\n  20.0 with lines dashtype 2").count - 1 == 1)
     let plot = CurvePlot(runs: [try RunCurves(folder + "/run")]).script(format: "svg", output: "x.svg")
     #expect(plot.contains("linecolor '#1f78b4'") && plot.contains("linecolor '#33a02c'"))
     #expect(plot.contains("set arrow from 20.0, graph 0"))
