@@ -165,12 +165,12 @@ struct AngularMarginProduct: Sendable {
 
   /// For each `type`, of layer `layer` with its fields in `message`.
   static func examples(_ layer: String, _ message: String, checksGradient: Bool) -> [LayerExample] {
-    ["SINGLE", "DOUBLE", "TRIPLE", "QUADRUPLE"].map { kind in
+    [("SINGLE", 1), ("DOUBLE", 1), ("TRIPLE", 2), ("QUADRUPLE", 1)].map { kind, power in
       LayerExample(
         kind.lowercased(), inputs: [.normal([5, 6]), .labels([5], classes: 4)],
         """
         layer { name: "m" type: "\(layer)" bottom: "in0" bottom: "in1" top: "m" top: "lambda"
-          \(message) { num_output: 4 type: \(kind) base: 5 gamma: 0.12 lambda_min: 2
+          \(message) { num_output: 4 type: \(kind) base: 5 gamma: 0.12 power: \(power) lambda_min: 2
             weight_filler { type: "gaussian" std: 1 } } }
         """, checksGradient: checksGradient)
     }

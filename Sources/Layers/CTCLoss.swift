@@ -90,7 +90,13 @@ package struct WarpCtcLoss: Layer {
   package static let examples: [LayerExample] = [
     LayerExample(
       "three steps", inputs: [.normal([3, 2, 3]), .labels([2, 1], classes: 3)],
-      #"layer { name: "c" type: "WarpCtcLoss" bottom: "in0" bottom: "in1" top: "c" }"#)
+      #"layer { name: "c" type: "WarpCtcLoss" bottom: "in0" bottom: "in1" top: "c" }"#),
+    LayerExample(
+      "blank last, rows of one step", inputs: [.normal([4, 3]), .labels([4, 1], classes: 3)],
+      """
+      layer { name: "c" type: "WarpCtcLoss" bottom: "in0" bottom: "in1" top: "c"
+        warpctc_loss_param { blank_label: 2 time_step: 1 } }
+      """),
   ]
 }
 

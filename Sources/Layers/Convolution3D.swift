@@ -111,5 +111,11 @@ private func depthExamples(_ type: String) -> [LayerExample] {
       "grouped, dilated, padded", "convolution_param",
       "kernel_size: 3 kernel_depth: 2 pad: 2 temporal_pad: 1 group: 2 dilation: 2 bias_term: false"),
     example("with strides", "convolution3d_param", "kernel_size: 3 kernel_depth: 2 stride: 2 temporal_stride: 2"),
+    example(
+      "padded, without bias", "convolution3d_param",
+      "kernel_size: 3 kernel_depth: 2 pad: 1 temporal_pad: 1 bias_term: false"),
+    example(
+      "with strides, in Caffe's message", "convolution_param",
+      "kernel_size: 3 kernel_depth: 2 stride: 2 temporal_stride: 2"),
   ]
 }

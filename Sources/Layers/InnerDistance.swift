@@ -141,7 +141,7 @@ package struct InnerDistance: Layer {
   }
 
   package static let examples: [LayerExample] = [
-    example("L2", [.normal([4, 2, 3])], ""),
+    example("L2", [.normal([4, 2, 3])], ""), example("of the last axis", [.normal([4, 2, 3])], "axis: 2"),
     // No two values come together, where the magnitude has its kink.
     example("L1 without bias", [.uniform([4, 6], 4...5)], #"distance_type: "L1" bias_term: false"#),
     example("rows of length 1", [.normal([4, 6])], "normalize: true", checksGradient: false),

@@ -98,6 +98,12 @@ package struct LabelSpecificAdd: RefusedLayer {
     example("a fixed margin", "bias: -0.35", [.uniform([5, 4], 1...2)]),
     example(
       "a margin that grows", "bias_base: 0.1 bias_gamma: 0.02 iteration: 3 bias_max: 0.4", [.uniform([5, 4], 1...2)]),
+    example(
+      "a margin that grows faster", "bias_base: 0.1 bias_gamma: 0.02 bias_power: 3 iteration: 3 bias_max: 0.6",
+      [.uniform([5, 4], 1...2)]),
+    example(
+      "a margin of at least so much", "bias_base: 0.1 bias_gamma: 0.02 bias_min: 0.3 bias_max: 0.4",
+      [.uniform([5, 4], 1...2)]),
     example("in testing", "bias: -0.35", [.normal([5, 4])], phase: .test),
     example("in testing, all the same", "bias: 0.3 transform_test: true", [.uniform([5, 4], 1...2)], phase: .test),
   ]

@@ -206,6 +206,9 @@ package struct Normalize: Layer {
       "positions, scale per channel", [2, 6, 2, 3],
       "norm_param { across_spatial: false channel_shared: false scale_filler { value: 3 } }"),
     example("records, one scale", [2, 3, 2, 2], "norm_param { scale_filler { value: 2 } }"),
+    example(
+      "records, with what goes without saying", [2, 3, 2, 2],
+      #"norm_param { normalize_type: "L2" add_eps_before_sqrt: true fix_gradient: false bp_norm: false }"#),
     example("vectors", [3, 5], ""), example("a large epsilon", [2, 4, 2, 2], "norm_param { eps: 0.5 }"),
     example("magnitudes", [2, 4, 2, 2], #"normalize_param { normalize_type: "L1" }"#),
     example("with its norms", [2, 4, 2, 2], #"top: "norms" normalize_param { bp_norm: true }"#),

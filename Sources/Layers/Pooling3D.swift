@@ -108,8 +108,10 @@ package struct Pooling3D: PoolingLayer {
     example("as P3D has it", "pool: MAX kernel_size: 3 stride: 2 kernel_l: 2 stride_l: 2"),
     example("with padding", "pool: AVE kernel_size: 3 stride: 2 pad: 1 kernel_depth: 2 pad_l: 1"),
     example(
-      "by sides, rounded down", "pool: MAX kernel_h: 2 kernel_w: 3 stride_h: 2 stride_w: 1 kernel_d: 1 ceil_mode: false"
+      "by sides, rounded down",
+      "pool: MAX kernel_h: 2 kernel_w: 3 stride_h: 2 stride_w: 1 kernel_d: 1 stride_d: 2 ceil_mode: false"
     ),
+    example("with C3D's name of the stride", "pool: MAX kernel_size: 2 kernel_depth: 2 stride: 2 temporal_stride: 2"),
     LayerExample(
       "as C3D has it", inputs: [.distinct([1, 2, 4, 6, 6])],
       """

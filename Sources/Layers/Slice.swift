@@ -126,6 +126,9 @@ package struct Slice: Layer {
 
   package static let examples: [LayerExample] = [
     LayerExample(
+      "in the older form", inputs: [.normal([2, 3, 5])],
+      #"layer { name: "s" type: "Slice" bottom: "in0" top: "a" top: "b" slice_param { slice_dim: 2 slice_point: 3 } }"#),
+    LayerExample(
       "evenly", inputs: [.normal([2, 6, 3])],
       #"layer { name: "s" type: "Slice" bottom: "in0" top: "a" top: "b" top: "c" }"#),
     LayerExample(

@@ -197,5 +197,11 @@ package struct SpatialTransformer: RefusedLayer {
       layer { name: "s" type: "SpatialTransformer" bottom: "in0" bottom: "in1" top: "s"
         st_param { theta_1_1: 0.9 theta_1_2: 0 theta_2_1: 0 theta_2_2: 0.9 } }
       """),
+    LayerExample(
+      "without a gradient of the planes", inputs: [.normal([1, 2, 4, 4]), .uniform([1, 2], 0.05...0.2)],
+      """
+      layer { name: "s" type: "SpatialTransformer" bottom: "in0" bottom: "in1" top: "s"
+        st_param { theta_1_1: 0.9 theta_1_2: 0 theta_2_1: 0 theta_2_2: 0.9 to_compute_dU: false } }
+      """),
   ]
 }
