@@ -58,7 +58,6 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine, RefusedLayer {
     usesGlobalStatistics && axis == 0 ? .all : nil
   }
 
-  /// Nothing but what the paper says, without the forks' additions.
   /// A filler that is given without what it would fill.
   package var refusal: Diagnostic? {
     let idle = [
@@ -69,6 +68,7 @@ package struct BatchNorm: AbsorbingLayer, ChannelAffine, RefusedLayer {
     }
   }
 
+  /// Nothing but what the paper says, without the forks' additions.
   private var isPlain: Bool { !param.scaleBias && param.addEpsBeforeSqrt }
 
   func isAffine(over bottom: Shape) -> Bool { isPlain && refusal == nil && usesGlobalStatistics && bottom.rank >= 2 }

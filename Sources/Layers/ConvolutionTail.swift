@@ -7,13 +7,14 @@ struct ConvolutionTail {
   /// The bottom that is added, as `LayerBinding.bottom` counts them.
   private(set) var addend: Int?
   private(set) var rectifies = false
+  /// How many layers.
   private(set) var count = 0
 
   private enum Part: Int {
     case affine, sum, rectifier
   }
 
-  /// Of the layers that follow: how many of them.
+  /// Of the layers that follow: `count` alone, since nothing is bound yet.
   init(_ followers: [FollowingLayer]) {
     var last = Part.affine
     for follower in followers {
