@@ -31,9 +31,9 @@
      float *scratch),                                                                                                  \
     (from, to, patches, dtop, weights, dbottom, scratch))                                                              \
   X(void, patches_backward_weights,                                                                                    \
-    (long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,          \
-     float *dbias, float *scratch),                                                                                    \
-    (from, to, patches, bottom, dtop, dweights, dbias, scratch))                                                       \
+    (long from, long to, const mtl_patches *patches, const float *bottom, long tasks, const float *const *dtops,       \
+     float *dweights, float *dbias, float *scratch),                                                                   \
+    (from, to, patches, bottom, tasks, dtops, dweights, dbias, scratch))                                                       \
   X(void, winograd_weights, (long from, long to, const mtl_winograd *winograd, const float *weights, float *u),         \
     (from, to, winograd, weights, u))                                                                                  \
   X(void, winograd_forward,                                                                                            \
@@ -168,6 +168,8 @@ static inline long mtl_response_height(const mtl_response *r) {
 
 /* Positions to a piece of a convolution's patches, and taps that are gathered at once. */
 enum { MTL_PATCH_SPAN = 64, MTL_PATCH_TAPS = 96, MTL_PATCH_ROWS = MTL_PATCH_SPAN * MTL_PATCH_TAPS + 64 };
+/* From how many taps on lists of what is not zero can pay. */
+enum { MTL_PATCH_LISTED_TAPS = 128 };
 
 /* Of the padded image. */
 static inline long mtl_patch_width(const mtl_patches *p) { return p->bottom[1] + 2 * p->pad[1]; }
@@ -185,6 +187,15 @@ static inline long mtl_patch_row(const mtl_patches *p) {
   long row = (mtl_patch_taps(p) + 15) / 16 * 16;
   return row % 64 == 0 ? row + 16 : row;
 }
+/* Lists of what is not zero in a piece, for each channel or for each position, and their size in floats. */
+static inline long mtl_patch_list_count(const mtl_patches *p) {
+  return p->top_channels > MTL_PATCH_SPAN ? (p->top_channels + 15) / 16 * 16 : MTL_PATCH_SPAN;
+}
+static inline long mtl_patch_lists(const mtl_patches *p, long tasks) {
+  return mtl_patch_list_count(p) + (1 + tasks) * p->top_channels * MTL_PATCH_SPAN;
+}
+/* Room for the weights in blocks of taps, each filled up by less than its size. */
+static inline long mtl_patch_packed(const mtl_patches *p) { return p->top_channels * (2 * mtl_patch_taps(p) + 128); }
 static inline long mtl_patch_pieces(const mtl_patches *p) {
   return (p->top[0] * p->top[1] + MTL_PATCH_SPAN - 1) / MTL_PATCH_SPAN;
 }

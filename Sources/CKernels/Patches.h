@@ -11,6 +11,8 @@ enum { PATCH_TAPS = MTL_PATCH_TAPS, PATCH_SPAN = MTL_PATCH_SPAN };
 
 MTL_INLINE long whole_vectors(long count) { return (count + 15) / 16 * 16; }
 
+#include "SparsePatches.h"
+
 /* An image with its padding. */
 static void patch_pad(const mtl_patches *p, const float *bottom, float *padded) {
   long width = mtl_patch_width(p), plane = mtl_patch_plane(p), bytes = p->bottom[1] * (long)sizeof *bottom;
@@ -132,27 +134,46 @@ static void patch_scatter(
   }
 }
 
+/* The gradient of the bottom of one piece, by products of whole matrices. */
+static void patch_dense_data(
+    const mtl_patches *p, long start, long columns, const float *slopes, const float *weights, float *padded,
+    float *scratch) {
+  long positions = p->top[0] * p->top[1], taps = mtl_patch_taps(p);
+  float *rows = scratch, *tile = rows + MTL_PATCH_ROWS;
+  struct patch_run runs[PATCH_SPAN];
+  long count = patch_runs(p, start, columns, runs);
+  for (long k = 0; k < p->top_channels; k++)
+    memcpy(tile + k * PATCH_SPAN, slopes + k * positions + start, (size_t)columns * sizeof *tile);
+  for (long tap = 0; tap < taps; tap += PATCH_TAPS) {
+    long height = taps - tap < PATCH_TAPS ? taps - tap : PATCH_TAPS;
+    patch_product(
+        height, whole_vectors(columns), p->top_channels, weights + tap, 1, taps, tile, PATCH_SPAN, false, rows,
+        PATCH_SPAN);
+    patch_scatter(p, tap, tap + height, runs, count, rows, padded);
+  }
+}
+
 /* Units are images. */
 static void patches_backward_data(
     long from, long to, const mtl_patches *p, const float *dtop, const float *weights, float *dbottom, float *scratch) {
-  long positions = p->top[0] * p->top[1], taps = mtl_patch_taps(p), plane = mtl_patch_plane(p);
-  float *padded = scratch, *rows = padded + mtl_patch_padded(p), *tile = rows + MTL_PATCH_ROWS;
-  struct patch_run runs[PATCH_SPAN];
+  long positions = p->top[0] * p->top[1], plane = mtl_patch_plane(p);
+  float *padded = scratch;
+  struct patch_lists lists = patch_lists(p, 1, padded + mtl_patch_padded(p));
+  float *packed = lists.end, *rows = packed + mtl_patch_packed(p);
+  bool is_packed = false;
   for (long image = from; image < to; image++) {
     memset(padded, 0, (size_t)(p->bottom_channels * plane) * sizeof *padded);
+    const float *slopes = dtop + image * p->top_channels * positions;
     for (long start = 0; start < positions; start += PATCH_SPAN) {
       long columns = positions - start < PATCH_SPAN ? positions - start : PATCH_SPAN;
-      long count = patch_runs(p, start, columns, runs);
-      const float *slopes = dtop + image * p->top_channels * positions + start;
-      for (long k = 0; k < p->top_channels; k++)
-        memcpy(tile + k * PATCH_SPAN, slopes + k * positions, (size_t)columns * sizeof *tile);
-      for (long tap = 0; tap < taps; tap += PATCH_TAPS) {
-        long height = taps - tap < PATCH_TAPS ? taps - tap : PATCH_TAPS;
-        patch_product(
-            height, whole_vectors(columns), p->top_channels, weights + tap, 1, taps, tile, PATCH_SPAN, false, rows,
-            PATCH_SPAN);
-        patch_scatter(p, tap, tap + height, runs, count, rows, padded);
+      if (!patch_is_sparse(p, 1, &slopes, start, columns)) {
+        patch_dense_data(p, start, columns, slopes, weights, padded, rows);
+        continue;
       }
+      if (!is_packed) patch_pack(p, weights, packed);
+      is_packed = true;
+      patch_list_channels(p, slopes + start, columns, &lists);
+      patch_listed_data(p, start, columns, &lists, packed, padded);
     }
     for (long c = 0; c < p->bottom_channels; c++)
       for (long y = 0; y < p->bottom[0]; y++)
@@ -175,27 +196,42 @@ static void patch_gather_rows(const mtl_patches *p, long start, long count, cons
   }
 }
 
-/* Units are images, whose gradients are added to `dweights`, with rows of mtl_patch_row floats, and to `dbias`. */
+static float patch_total(const float *values, long count) {
+  floats16 lanes = 0;
+  for (long i = 0; i < count; i += 16) lanes += load_lanes(values + i, count - i < 16 ? count - i : 16);
+  float total = 0;
+  for (long lane = 0; lane < 16; lane++) total += lanes[lane];
+  return total;
+}
+
+/* Units are images, whose gradients are added to `dweights`, for each task the top's channels with rows of mtl_patch_row
+   floats, and to `dbias`. */
 static void patches_backward_weights(
-    long from, long to, const mtl_patches *p, const float *bottom, const float *dtop, float *dweights, float *dbias,
-    float *scratch) {
+    long from, long to, const mtl_patches *p, const float *bottom, long tasks, const float *const *dtops,
+    float *dweights, float *dbias, float *scratch) {
   long positions = p->top[0] * p->top[1], row = mtl_patch_row(p), columns = whole_vectors(mtl_patch_taps(p));
-  float *padded = scratch, *rows = padded + mtl_patch_padded(p);
+  long channels = p->top_channels;
+  float *padded = scratch;
+  struct patch_lists lists = patch_lists(p, tasks, padded + mtl_patch_padded(p));
+  float *rows = lists.end;
   for (long image = from; image < to; image++) {
     patch_pad(p, bottom + image * p->bottom_channels * p->bottom[0] * p->bottom[1], padded);
-    const float *slopes = dtop + image * p->top_channels * positions;
+    long own = image * channels * positions;
     for (long start = 0; start < positions; start += PATCH_SPAN) {
       long count = positions - start < PATCH_SPAN ? positions - start : PATCH_SPAN;
       patch_gather_rows(p, start, count, padded, rows);
-      patch_product(p->top_channels, columns, count, slopes + start, positions, 1, rows, row, true, dweights, row);
-    }
-    for (long k = 0; k < p->top_channels; k++) {
-      floats16 total = 0;
-      for (long i = 0; i < positions; i += 16) {
-        long lanes = positions - i < 16 ? positions - i : 16;
-        total += load_lanes(slopes + k * positions + i, lanes);
+      if (patch_is_sparse(p, tasks, dtops, own + start, count)) {
+        patch_list_positions(p, tasks, dtops, own + start, count, &lists);
+        patch_listed_weights(p, tasks, &lists, rows, dweights);
+      } else {
+        for (long t = 0; t < tasks; t++)
+          patch_product(
+              channels, columns, count, dtops[t] + own + start, positions, 1, rows, row, true,
+              dweights + t * channels * row, row);
       }
-      for (long lane = 0; lane < 16; lane++) dbias[k] += total[lane];
     }
+    for (long t = 0; t < tasks; t++)
+      for (long k = 0; k < channels; k++)
+        dbias[t * channels + k] += patch_total(dtops[t] + own + k * positions, positions);
   }
 }

@@ -46,10 +46,12 @@ long mtl_patches_pieces(const mtl_patches *p) { return mtl_patch_pieces(p); }
 
 long mtl_patches_row(const mtl_patches *p) { return mtl_patch_row(p); }
 
-long mtl_patches_scratch(const mtl_patches *p) {
+long mtl_patches_scratch(const mtl_patches *p, long tasks) {
   long by_taps = MTL_PATCH_ROWS + p->top_channels * MTL_PATCH_SPAN;
   long by_positions = MTL_PATCH_SPAN * mtl_patch_row(p) + 64;
-  return mtl_patch_padded(p) + (by_taps > by_positions ? by_taps : by_positions);
+  long back = mtl_patch_lists(p, 1) + mtl_patch_packed(p) + (by_taps > by_positions ? by_taps : by_positions);
+  long weights = mtl_patch_lists(p, tasks) + by_positions;
+  return mtl_patch_padded(p) + (back > weights ? back : weights);
 }
 
 long mtl_winograd_tiles(const mtl_winograd *w) {

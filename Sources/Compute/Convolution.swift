@@ -26,6 +26,8 @@ package struct ConvolutionDescription: Hashable, Sendable {
   /// Whether the weights and bias learn, and whether the bottom wants a gradient: an op makes only what is needed.
   package var learns: Bool
   package var bottomGradient: Bool
+  /// Of how many tasks the gradients of weights and bias will be asked for in a pass.
+  package var taskCount = 1
   /// Whether bottoms and tops must be plain: where their blobs have other axes than the op, those before the channels
   /// being its batch.
   package var isPlain = false
@@ -81,4 +83,28 @@ package protocol ConvolutionOp: AnyObject {
   func backwardParameters(
     bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
     scratch: UnsafeMutableRawPointer)
+
+  /// Of how many tasks the gradients of weights and bias are made at once for less than one after another; 1 where nothing
+  /// is saved.
+  var tasksAtOnce: Int { get }
+  /// `backwardParameters` for `count` tasks, at most `tasksAtOnce`, with a gradient of the top each. `select(i)` makes weights
+  /// and bias take the gradients of the i-th.
+  func backwardParameters(
+    bottom: UnsafeRawPointer, topGradients: UnsafePointer<UnsafeMutableRawPointer>, count: Int, weights: Parameter,
+    bias: Parameter?, scratch: UnsafeMutableRawPointer, select: (Int) -> Void)
+}
+
+extension ConvolutionOp {
+  package var tasksAtOnce: Int { 1 }
+
+  package func backwardParameters(
+    bottom: UnsafeRawPointer, topGradients: UnsafePointer<UnsafeMutableRawPointer>, count: Int, weights: Parameter,
+    bias: Parameter?, scratch: UnsafeMutableRawPointer, select: (Int) -> Void
+  ) {
+    for task in 0..<count {
+      select(task)
+      backwardParameters(
+        bottom: bottom, topGradient: topGradients[task], weights: weights, bias: bias, scratch: scratch)
+    }
+  }
 }

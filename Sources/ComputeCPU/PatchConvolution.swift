@@ -11,6 +11,7 @@ final class PatchConvolution: ConvolutionOp {
   let topLayout = Layout.plain
   let scratchByteCount: Int
   let implementation: String
+  let tasksAtOnce: Int
   private let description: ConvolutionDescription
   private let patches: UnsafeMutablePointer<mtl_patches>
   private let pool: ThreadPool
@@ -24,6 +25,8 @@ final class PatchConvolution: ConvolutionOp {
 
   /// Multiplications with addition that are worth a thread.
   private static let grain = 262_144
+  /// Floats of a thread's gradients of the weights, of all tasks that are taken at once: they stay in the second cache.
+  private static let gradientSize = 262_144
 
   /// Whether it is faster than oneDNN's kernels for blocks of channels: where more than a quarter of their work is for
   /// channels that fill blocks up. For images of up to three channels oneDNN has kernels that fill no bottom up; there the
@@ -58,8 +61,10 @@ final class PatchConvolution: ConvolutionOp {
         kernel: (description.kernel[0], description.kernel[1]),
         pad: (description.padBefore[0], description.padBefore[1])))
     row = mtl_patches_row(patches)
-    kernelScratch = (mtl_patches_scratch(patches) + 15) / 16 * 16
-    let gradients = description.learns ? description.topChannels * (row + 1) : 0
+    let gradient = description.topChannels * (row + 1)
+    tasksAtOnce = max(1, min(description.taskCount, PatchConvolution.gradientSize / gradient))
+    kernelScratch = (mtl_patches_scratch(patches, tasksAtOnce) + 15) / 16 * 16
+    let gradients = description.learns ? tasksAtOnce * gradient : 0
     threadScratch = (kernelScratch + gradients + 15) / 16 * 16
     scratchByteCount = pool.count * threadScratch * MemoryLayout<Float>.stride
   }
@@ -114,36 +119,60 @@ final class PatchConvolution: ConvolutionOp {
     bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
     scratch: UnsafeMutableRawPointer
   ) {
-    let (bottom, slopes, count) = (bottom.floats, topGradient.floats, description.topChannels)
+    withUnsafePointer(to: UnsafeMutableRawPointer(mutating: topGradient)) {
+      backwardParameters(
+        bottom: bottom, topGradients: $0, count: 1, weights: weights, bias: bias, scratch: scratch, select: { _ in })
+    }
+  }
+
+  func backwardParameters(
+    bottom: UnsafeRawPointer, topGradients: UnsafePointer<UnsafeMutableRawPointer>, count tasks: Int,
+    weights: Parameter, bias: Parameter?, scratch: UnsafeMutableRawPointer, select: (Int) -> Void
+  ) {
+    let size = description.topChannels * row
     let units = description.batch
     let pieces = pieceCount(units: units)
-    pool.run(pieces, grain: 1) { from, to in
-      for piece in from..<to {
-        let own = scratch.floats + piece * threadScratch
-        let sums = own + kernelScratch
-        sums.update(repeating: 0, count: count * (row + 1))
-        mtl_patches_backward_weights(
-          units * piece / pieces, units * (piece + 1) / pieces, patches, bottom, slopes, sums, sums + count * row, own)
+    topGradients.withMemoryRebound(to: UnsafePointer<Float>?.self, capacity: tasks) { slopes in
+      pool.run(pieces, grain: 1) { from, to in
+        for piece in from..<to {
+          let own = scratch.floats + piece * threadScratch
+          let sums = own + kernelScratch
+          sums.update(repeating: 0, count: tasks * (size + description.topChannels))
+          mtl_patches_backward_weights(
+            units * piece / pieces, units * (piece + 1) / pieces, patches, bottom.floats, tasks, slopes, sums,
+            sums + tasks * size, own)
+        }
       }
     }
-    let sums = scratch.floats + kernelScratch
-    if weights.isLearned {
-      weights.accumulate { gradients, overwrite in
-        pool.run(count, grain: max(1, 16384 / (taps * pieces))) { from, to in
-          for k in from..<to {
-            for piece in 0..<pieces {
-              let part = sums + piece * threadScratch + k * row
-              mtl_axpby(taps, 1, part, overwrite && piece == 0 ? 0 : 1, gradients + k * taps)
-            }
+    for task in 0..<tasks {
+      select(task)
+      let sums = scratch.floats + kernelScratch
+      add(sums + task * size, of: pieces, to: weights)
+      if let bias { add(sums + tasks * size + task * description.topChannels, of: pieces, toBias: bias) }
+    }
+  }
+
+  /// Adds the sums of all pieces to the gradient of the weights.
+  private func add(_ sums: UnsafeMutablePointer<Float>, of pieces: Int, to weights: Parameter) {
+    guard weights.isLearned else { return }
+    weights.accumulate { gradients, overwrite in
+      pool.run(description.topChannels, grain: max(1, 16384 / (taps * pieces))) { from, to in
+        for k in from..<to {
+          for piece in 0..<pieces {
+            let part = sums + piece * threadScratch + k * row
+            mtl_axpby(taps, 1, part, overwrite && piece == 0 ? 0 : 1, gradients + k * taps)
           }
         }
       }
     }
-    guard let bias, bias.isLearned else { return }
+  }
+
+  private func add(_ sums: UnsafeMutablePointer<Float>, of pieces: Int, toBias bias: Parameter) {
+    guard bias.isLearned else { return }
     bias.accumulate { gradients, overwrite in
       for piece in 0..<pieces {
-        let part = sums + piece * threadScratch + count * row
-        mtl_axpby(count, 1, part, overwrite && piece == 0 ? 0 : 1, gradients)
+        mtl_axpby(
+          bias.count, 1, sums + piece * threadScratch, overwrite && piece == 0 ? 0 : 1, gradients)
       }
     }
   }

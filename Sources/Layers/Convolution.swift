@@ -188,6 +188,7 @@ struct ConvolutionFields: Sendable {
     description.hasAddend = tail.addend != nil
     description.rectifies = tail.rectifies
     description.learns = binding.runsBackward && binding.learns.contains(true)
+    description.taskCount = binding.taskCount
     description.isPlain = binding.bottomShapes[0] != description.bottomShape
     description.bottomGradient = binding.bottomShapes.indices.contains { binding.wantsGradient($0) }
     let op = try binding.engine.convolution(description)
@@ -207,7 +208,7 @@ struct ConvolutionFields: Sendable {
   }
 }
 
-private final class ConvolutionRun: DescribedRun {
+private final class ConvolutionRun: DescribedRun, TasksAtOnceRun {
   private let op: any ConvolutionOp
   /// Of a rectifier that is part of the op; for backward.
   private let rectifier: (any RectifierOp)?
@@ -219,6 +220,8 @@ private final class ConvolutionRun: DescribedRun {
   private let folded: FoldedWeights?
   private let learns: Bool
   private let scratch: Region
+  /// Of the top, of several tasks.
+  private let topGradients: PointerList
   let multiplyAdds: (forward: Int, backward: Int)
 
   init(
@@ -237,6 +240,7 @@ private final class ConvolutionRun: DescribedRun {
       bottoms.map { multiplyAdds * ((learns ? 1 : 0) + ($0.hasGradient ? 1 : 0)) }.reduce(0, +)
     )
     self.scratch = scratch
+    topGradients = PointerList(op.tasksAtOnce)
     weights = parameters[0]
     bias = parameters.count > 1 ? parameters[1] : nil
   }
@@ -254,19 +258,43 @@ private final class ConvolutionRun: DescribedRun {
 
   func backward() {
     for index in bottoms.indices where tops[index].hasGradient {
-      // The top has the sign that the sum had.
-      rectifier?.backward(
-        reference: tops[index].data, topGradient: tops[index].gradient, bottomGradient: tops[index].gradient)
+      rectify(index)
       if learns {
         op.backwardParameters(
           bottom: bottoms[index].data, topGradient: tops[index].gradient, weights: weights, bias: bias,
           scratch: scratch.pointer)
       }
-      if bottoms[index].hasGradient {
-        op.backwardData(
-          topGradient: tops[index].gradient, weights: weights, bottomGradient: bottoms[index].gradient,
-          scratch: scratch.pointer)
-      }
+      backwardData(index)
     }
+  }
+
+  /// The top has the sign that the sum had.
+  private func rectify(_ index: Int) {
+    rectifier?.backward(
+      reference: tops[index].data, topGradient: tops[index].gradient, bottomGradient: tops[index].gradient)
+  }
+
+  private func backwardData(_ index: Int) {
+    guard bottoms[index].hasGradient else { return }
+    op.backwardData(
+      topGradient: tops[index].gradient, weights: weights, bottomGradient: bottoms[index].gradient,
+      scratch: scratch.pointer)
+  }
+
+  var tasksAtOnce: Int { learns && bottoms.count == 1 ? op.tasksAtOnce : 1 }
+
+  func backwardBottoms() {
+    rectify(0)
+    backwardData(0)
+  }
+
+  func backwardParameters(tasks count: Int, select: (Int) -> Void) {
+    for task in 0..<count {
+      select(task)
+      topGradients[task] = tops[0].gradient
+    }
+    op.backwardParameters(
+      bottom: bottoms[0].data, topGradients: topGradients.base, count: count, weights: weights, bias: bias,
+      scratch: scratch.pointer, select: select)
   }
 }

@@ -83,13 +83,17 @@ package struct InnerProduct: JoiningLayer, RefusedLayer {
     let bottom = binding.bottom(0, in: op.bottomLayout)
     let top = binding.top(0)
     binding.backwardReads(bottoms: learns ? [bottom] : [])
+    let scratch = binding.scratch(op.scratchByteCount)
+    let factors =
+      learns && !binding.learns.contains(false) && op.bottomLayout == .plain
+        && ProductFactors.pay(tasks: binding.taskCount, rows: shape.count(..<axis), inputs: shape.count(axis...), top)
+      ? ProductFactors(binding, rows: shape.count(..<axis), bottom, top) : nil
     return Run(
       op, bottom, top, binding.parameters, normalization: param.normalize ? (param.transpose, binding.engine) : nil,
-      learns: learns, multiplyAdds: top.count * shape.count(axis...),
-      scratch: binding.scratch(op.scratchByteCount))
+      learns: learns, multiplyAdds: top.count * shape.count(axis...), scratch: scratch, factors: factors)
   }
 
-  private final class Run: DescribedRun {
+  private final class Run: DescribedRun, FactoredRun {
     private let op: any InnerProductOp
     private let bottom: Blob
     private let top: Blob
@@ -99,13 +103,16 @@ package struct InnerProduct: JoiningLayer, RefusedLayer {
     private let normalization: (isTransposed: Bool, engine: any Engine)?
     private let learns: Bool
     private let scratch: Region
+    private let factors: ProductFactors?
     let multiplyAdds: (forward: Int, backward: Int)
 
     init(
       _ op: any InnerProductOp, _ bottom: Blob, _ top: Blob, _ parameters: [Parameter],
-      normalization: (isTransposed: Bool, engine: any Engine)?, learns: Bool, multiplyAdds: Int, scratch: Region
+      normalization: (isTransposed: Bool, engine: any Engine)?, learns: Bool, multiplyAdds: Int, scratch: Region,
+      factors: ProductFactors?
     ) {
       self.op = op
+      self.factors = factors
       self.bottom = bottom
       self.top = top
       self.normalization = normalization
@@ -124,14 +131,30 @@ package struct InnerProduct: JoiningLayer, RefusedLayer {
     }
 
     func backward() {
-      if learns {
-        op.backwardParameters(
-          bottom: bottom.data, topGradient: top.gradients, weights: weights, bias: bias, scratch: scratch.pointer)
-      }
-      if bottom.hasGradient {
-        op.backwardData(
-          topGradient: top.gradients, weights: weights, bottomGradient: bottom.gradient, scratch: scratch.pointer)
-      }
+      if learns { backwardParameters(top.gradients) }
+      backwardBottoms()
+    }
+
+    private func backwardParameters(_ topGradient: UnsafePointer<Float>) {
+      op.backwardParameters(
+        bottom: bottom.data, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch.pointer)
+    }
+
+    func backwardBottoms() {
+      guard bottom.hasGradient else { return }
+      op.backwardData(
+        topGradient: top.gradients, weights: weights, bottomGradient: bottom.gradient, scratch: scratch.pointer)
+    }
+
+    var factored: [Parameter] { factors == nil ? [] : [weights] + [bias].compactMap { $0 } }
+
+    func compare(tasks count: Int, select: (Int) -> Void, _ found: (Int, Int, Double) -> Void) {
+      factors?.compare(tasks: count, hasBias: bias != nil, select: select, found)
+    }
+
+    func combine(tasks count: Int, select: (Int) -> Void, weight: (Int) -> Float) {
+      guard let factors else { return }
+      backwardParameters(factors.combine(tasks: count, select: select, weight: weight))
     }
   }
 

@@ -15,10 +15,12 @@ final class Binder {
 
   init(engine: any Engine) { self.engine = engine }
 
-  /// - Parameter tasks: per node of the graph, the tasks behind it, where their gradients are told apart.
+  /// - Parameters:
+  ///   - tasks: per node of the graph, the tasks behind it, where they matter.
+  ///   - tellsTasksApart: whether backward runs task by task.
   func bind(
     _ graph: Graph, parameters: [[Parameter]], clock: NetClock, pinsEverything: Bool, options: GraphOptions,
-    tasks: [Set<Int>]? = nil
+    tasks: [Set<Int>]? = nil, tellsTasksApart: Bool = false
   ) throws {
     let rows = Binder.liveRows(of: graph)
     for value in graph.values { sites.append(BlobSite(value: value, rows: value.rows.flatMap { rows[$0.source] })) }
@@ -57,7 +59,8 @@ final class Binder {
         binder: self, bound: bound, fields: node.fields, bottomShapes: node.bottoms.map { graph.values[$0].shape },
         topShapes: tops.map { graph.values[$0].shape }, parameters: parameters[index], learns: learns(node),
         followers: followers,
-        draws: LayerDraws(clock: clock, layer: RandomStream.part(node.fields.name)), liveRows: rows[index])
+        draws: LayerDraws(clock: clock, layer: RandomStream.part(node.fields.name)),
+        taskCount: tellsTasksApart ? max(1, tasks?[index].count ?? 1) : 1, liveRows: rows[index])
       do {
         bound.run = try node.definition.bind(binding)
       } catch let fault as Diagnostic {

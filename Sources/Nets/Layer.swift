@@ -186,6 +186,32 @@ extension DescribedRun {
   package var multiplyAdds: (forward: Int, backward: Int) { (0, 0) }
 }
 
+/// A run whose parameters' gradients are made later than the rest of its backward, for several tasks at once.
+package protocol TaskwiseRun: LayerRun {
+  /// What `backward` does besides the gradients of the parameters.
+  func backwardBottoms() throws
+}
+
+/// A run that makes the gradients of several tasks for less than one after another.
+package protocol TasksAtOnceRun: TaskwiseRun {
+  /// Of how many; 1 where nothing is saved.
+  var tasksAtOnce: Int { get }
+  /// Adds the gradients of `count` tasks to the parameters', after `backwardBottoms` of each. `select(i)` puts the gradients of
+  /// the i-th task in their places.
+  func backwardParameters(tasks count: Int, select: (Int) -> Void) throws
+}
+
+/// A run whose parameters' gradients are products of what it reads and the top's gradient, so that those of several tasks can
+/// be compared and added up without being made.
+package protocol FactoredRun: TaskwiseRun {
+  /// The parameters that it learns; empty where making their gradients is less work.
+  var factored: [Parameter] { get }
+  /// Hands out the inner product of each pair of the tasks' gradients, i <= j. `select` as in `TasksAtOnceRun`.
+  func compare(tasks count: Int, select: (Int) -> Void, _ found: (_ i: Int, _ j: Int, _ product: Double) -> Void)
+  /// Adds the sum of the tasks' gradients times their weights to the parameters'.
+  func combine(tasks count: Int, select: (Int) -> Void, weight: (Int) -> Float)
+}
+
 /// A loss or metric that knows over how many labelled positions its last value was taken, so that several batches can
 /// be averaged rightly.
 package protocol LossRun: LayerRun {

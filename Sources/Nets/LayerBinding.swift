@@ -21,6 +21,8 @@ package final class LayerBinding {
   package let draws: LayerDraws
   /// The layers behind this one whose work it does too; see `AbsorbingLayer`.
   package let followers: [AbsorbedLayer]
+  /// For how many tasks backward will run, one after another; 1 where their gradients are not told apart.
+  package let taskCount: Int
   /// How many rows the tops have, of a layer that decides it in each pass.
   package let liveRows: LiveRows?
 
@@ -29,7 +31,8 @@ package final class LayerBinding {
 
   init(
     binder: Binder, bound: BoundNode, fields: LayerFields, bottomShapes: [Shape], topShapes: [Shape],
-    parameters: [Parameter], learns: [Bool], followers: [AbsorbedLayer], draws: LayerDraws, liveRows: LiveRows?
+    parameters: [Parameter], learns: [Bool], followers: [AbsorbedLayer], draws: LayerDraws, taskCount: Int,
+    liveRows: LiveRows?
   ) {
     self.binder = binder
     self.bound = bound
@@ -42,6 +45,7 @@ package final class LayerBinding {
     self.learns = learns
     self.draws = draws
     self.followers = followers
+    self.taskCount = taskCount
     self.liveRows = liveRows
   }
 

@@ -50,7 +50,7 @@ package final class Net {
     let tasks = losses.map(graph.tasksBehind)
     try binder.bind(
       graph, parameters: parameterTable.byLayer, clock: clock, pinsEverything: options.keepsEverything,
-      options: graphOptions, tasks: tasks)
+      options: graphOptions, tasks: tasks, tellsTasksApart: options.tasks?.tellsApart ?? false)
     sites = binder.sites
     for (task, own) in (losses ?? []).enumerated() {
       for loss in own { sites[loss].loss?.task = task }
@@ -63,9 +63,10 @@ package final class Net {
     let schedule = try Schedule(binder.nodes, engine: engine, ordersTasks: options.tasks != nil)
     forwardSteps = schedule.forward
     var pairs: (shared: [MemoryPlan.RegionPair], inPlace: [MemoryPlan.RegionPair])
-    if let options = options.tasks, let tasks {
+    if let taskOptions = options.tasks, let tasks {
       let orders = try TaskOrders(
-        binder.nodes, TaskReach(binder.nodes, ofLayer: tasks, taskCount: losses?.count ?? 0), options, engine)
+        binder.nodes, TaskReach(binder.nodes, ofLayer: tasks, taskCount: losses?.count ?? 0), taskOptions, engine,
+        makesAll: taskOptions.accumulates || options.keepsEverything)
       backwardSteps = orders.training.steps
       measuringSteps = orders.measuring?.steps
       taskGradients = orders.gradients

@@ -14,6 +14,8 @@ package struct Step {
     case seed
     /// A gradient that nobody computes is zero.
     case zero
+    /// The gradients of tasks are multiplied with each other.
+    case compare
     /// The gradients of tasks are multiplied by their weights.
     case weigh
   }

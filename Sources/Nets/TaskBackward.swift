@@ -29,12 +29,21 @@ struct TaskBackward {
   private var places: [ObjectIdentifier: Region] = [:]
   /// Gradients of losses on blobs of shared layers, made before the rest; see `weigh`.
   private var seeds: [ObjectIdentifier: Region] = [:]
+  /// Per node: the tasks whose gradients of its parameters are still to be made.
+  private var waiting: [ObjectIdentifier: [TaskTurn]] = [:]
+  /// The gradients that stay factors until the tasks have weights.
+  private(set) var factored: [FactoredGradients] = []
+  /// Whether each task's gradient of each parameter is made in its pass.
+  private let makesAll: Bool
 
-  /// - Parameter representation: takes the gradients that are weighted, for `weightedRepresentation`.
+  /// - Parameters:
+  ///   - representation: takes the gradients that are weighted, for `weightedRepresentation`.
+  ///   - makesAll: whether each task's gradient of each parameter is made in its pass, and added to that of earlier passes.
   init(
     _ nodes: [BoundNode], _ order: BackwardOrder, _ reach: TaskReach, engine: any Engine,
-    representation: RepresentationGradients? = nil
+    representation: RepresentationGradients? = nil, makesAll: Bool = false
   ) throws {
+    self.makesAll = makesAll
     self.reach = reach
     self.engine = engine
     switch order {
@@ -46,6 +55,7 @@ struct TaskBackward {
         // What no task lies behind has no gradient to wait for.
         try pass(task, nodes) { reach.tasks(of: $0).contains(task) || task == 0 && reach.tasks(of: $0).isEmpty }
       }
+      compareFactored()
     case .weightedRepresentation:
       try pass(nil, nodes) { !reach.isShared($0) }
       if let representation { try weigh(nodes, representation) }
@@ -124,38 +134,88 @@ struct TaskBackward {
 
   private mutating func backward(_ node: BoundNode, _ task: Int?) throws {
     guard let run = node.run else { preconditionFailure("'\(node.name)' is not bound") }
-    var lent = node.scratches.map { (slot: $0, place: Region(byteCount: $0.byteCount)) }
-    let scratches = lent.map(\.place)
-    var reads: [Region] = []
+    let turn = turn(of: node, task)
+    notePairs(of: node)
+    guard let task, !makesAll, reach.isShared(node), let run = run as? any TaskwiseRun else {
+      steps.append(step(node, [turn], writes: turn.writes) { try run.backward() })
+      return
+    }
+    let isLast = task == reach.tasks(of: node).max()
+    let isFactored = (run as? any FactoredRun).map { reach.isOnlyLearned($0.factored, by: node) } ?? false
+    let tasksAtOnce = (run as? any TasksAtOnceRun)?.tasksAtOnce ?? 1
+    guard isFactored || tasksAtOnce > 1 else {
+      steps.append(step(node, [turn], writes: turn.writes) { try run.backward() })
+      return
+    }
+    steps.append(step(node, [turn], writes: turn.writes, isWhole: false) { try run.backwardBottoms() })
+    waiting[ObjectIdentifier(node), default: []].append(turn)
+    let turns = waiting[ObjectIdentifier(node), default: []]
+    if isFactored, let run = run as? any FactoredRun {
+      guard isLast else { return }
+      factored.append(FactoredGradients(node, run, turns, reach.tasks(of: node).sorted()))
+    } else if let run = run as? any TasksAtOnceRun {
+      guard isLast || turns.count == tasksAtOnce else { return }
+      steps.append(
+        step(node, turns, writes: [], isWhole: false) {
+          try run.backwardParameters(tasks: turns.count) { turns[$0].select() }
+        })
+    }
+    waiting[ObjectIdentifier(node)] = nil
+  }
+
+  /// Behind all passes, so that the factors stay where they are until the tasks have weights.
+  private mutating func compareFactored() {
+    guard !factored.isEmpty else { return }
+    let scratches = factored.flatMap(\.scratches)
+    steps.append(
+      Step(
+        kind: .compare, layer: nil, name: "tasks", bottoms: [], tops: [], reads: factored.flatMap(\.reads),
+        writes: scratches
+      ) { [factored] in
+        for gradients in factored { gradients.compare() }
+      })
+  }
+
+  /// - Parameters:
+  ///   - turns: the tasks that it is about; the first is selected before it runs.
+  ///   - isWhole: whether it is all of the node's backward.
+  private func step(
+    _ node: BoundNode, _ turns: [TaskTurn], writes: [Region], isWhole: Bool = true, _ run: @escaping () throws -> Void
+  ) -> Step {
+    let lent = node.scratches.map { (slot: $0, place: Region(byteCount: $0.byteCount)) }
+    let described = node.run as? any DescribedRun
+    let data = node.backwardReads ?? node.bottoms.map(\.dataRegion) + node.tops.map(\.blob.dataRegion)
+    return Step(
+      kind: node.kind == .reorder ? .reorderBack : .backward, layer: node.layer, name: node.name,
+      bottoms: node.bottoms, tops: node.tops.map(\.blob), reads: data + turns.flatMap(\.reads) + node.workspaces,
+      writes: writes + lent.map(\.place), implementation: described?.implementation, absorbed: node.absorbed,
+      multiplyAdds: isWhole ? described?.multiplyAdds.backward ?? 0 : 0
+    ) {
+      for (slot, place) in lent { slot.place(at: place.pointer) }
+      turns[0].select()
+      try run()
+    }
+  }
+
+  /// The places of a node's gradients in the present pass.
+  private mutating func turn(of node: BoundNode, _ task: Int?) -> TaskTurn {
+    var turn = TaskTurn()
     for top in node.tops where top.blob.hasGradient {
       guard let place = gradientPlace(of: top.blob) else { preconditionFailure("'\(top.name)' has no gradient") }
-      reads.append(place)
-      lent.append((top.blob.gradientRegion, place))
+      turn.reads.append(place)
+      turn.lent.append((top.blob.gradientRegion, place))
     }
-    var writes = node.changesTopGradients ? reads : []
+    if node.changesTopGradients { turn.writes = turn.reads }
     for bottom in node.bottoms where bottom.hasGradient {
       let place = viewing(bottom, node).flatMap { gradientPlace(of: $0) } ?? newPlace(for: bottom)
       places[ObjectIdentifier(bottom)] = place
-      writes.append(place)
-      lent.append((bottom.gradientRegion, place))
+      turn.writes.append(place)
+      turn.lent.append((bottom.gradientRegion, place))
     }
-    notePairs(of: node)
-    let rows = node.learned.compactMap { parameter in
+    turn.rows = node.learned.compactMap { parameter in
       reach.row(of: parameter, task: task ?? -1).map { (parameter, $0) }
     }
-    steps.append(
-      Step(
-        kind: node.kind == .reorder ? .reorderBack : .backward, layer: node.layer, name: node.name,
-        bottoms: node.bottoms, tops: node.tops.map(\.blob),
-        reads: (node.backwardReads ?? node.bottoms.map(\.dataRegion) + node.tops.map(\.blob.dataRegion)) + reads
-          + node.workspaces,
-        writes: writes + scratches, implementation: (run as? any DescribedRun)?.implementation,
-        absorbed: node.absorbed, multiplyAdds: (run as? any DescribedRun)?.multiplyAdds.backward ?? 0
-      ) {
-        for (slot, place) in lent { slot.place(at: place.pointer) }
-        for (parameter, row) in rows { parameter.selectGradient(row) }
-        try run.backward()
-      })
+    return turn
   }
 
   /// The top whose gradient is the bottom's by the layer's nature, as that of Reshape is.
@@ -214,8 +274,17 @@ package struct TaskOptions: Sendable {
   package var order: BackwardOrder
   /// Whether `Net.backwardTaskByTask` is wanted besides.
   package var measures: Bool
+  /// Whether the gradients of several passes are added up before they are compared.
+  package var accumulates: Bool
 
-  package init(order: BackwardOrder, measures: Bool = false, losses: @escaping @Sendable (Graph) -> [[Int]]) {
+  /// Whether one of the orders that are asked for is `taskByTask`.
+  var tellsApart: Bool { order == .taskByTask || measures }
+
+  package init(
+    order: BackwardOrder, measures: Bool = false, accumulates: Bool = false,
+    losses: @escaping @Sendable (Graph) -> [[Int]]
+  ) {
+    self.accumulates = accumulates
     self.order = order
     self.measures = measures
     self.losses = losses
@@ -229,16 +298,21 @@ struct TaskOrders {
   let gradients: TaskGradients?
   let representation: RepresentationGradients?
 
-  init(_ nodes: [BoundNode], _ reach: TaskReach, _ options: TaskOptions, _ engine: any Engine) throws {
+  /// - Parameter makesAll: see `TaskBackward`.
+  init(
+    _ nodes: [BoundNode], _ reach: TaskReach, _ options: TaskOptions, _ engine: any Engine, makesAll: Bool
+  ) throws {
     representation =
       options.order == .weightedRepresentation
       ? RepresentationGradients(taskCount: reach.taskCount, engine: engine) : nil
-    training = try TaskBackward(nodes, options.order, reach, engine: engine, representation: representation)
+    training = try TaskBackward(
+      nodes, options.order, reach, engine: engine, representation: representation, makesAll: makesAll)
     measuring =
       options.measures && options.order != .taskByTask
-      ? try TaskBackward(nodes, .taskByTask, reach, engine: engine) : nil
-    let tellsApart = measuring != nil || options.order == .taskByTask
-    gradients = tellsApart ? TaskGradients(reach, engine: engine) : nil
+      ? try TaskBackward(nodes, .taskByTask, reach, engine: engine, makesAll: makesAll) : nil
+    gradients =
+      options.tellsApart
+      ? TaskGradients(reach, (measuring ?? training).factored, engine: engine) : nil
   }
 
   /// The pairs for `MemoryPlan` of all steps, in the order training, measuring.

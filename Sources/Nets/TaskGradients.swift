@@ -46,22 +46,33 @@ package struct GramMatrix: Equatable, Sendable {
 package final class TaskGradients {
   package let taskCount: Int
   package let shared: [SharedParameter]
+  /// Those of `shared` of which every task's gradient is made.
+  private let made: [SharedParameter]
+  private let factored: [FactoredGradients]
   private let engine: any Engine
 
   /// Elements of which all tasks' parts stay in a core's nearest cache while they are multiplied with each other.
   private static let run = 1024
 
-  init(_ reach: TaskReach, engine: any Engine) {
+  /// - Parameter factored: the gradients that are kept as factors.
+  init(_ reach: TaskReach, _ factored: [FactoredGradients], engine: any Engine) {
     taskCount = reach.taskCount
     shared = reach.shared
+    self.factored = factored
+    let factors = Set(factored.flatMap { $0.parameters.map(ObjectIdentifier.init) })
+    made = reach.shared.filter { !factors.contains(ObjectIdentifier($0.parameter)) }
     self.engine = engine
     for entry in shared { entry.parameter.keepGradients(entry.tasks.count) }
   }
 
+  /// Whether no gradient is kept as factors, whose inner products are made in single precision.
+  package var areMade: Bool { factored.isEmpty }
+
   /// Added in double precision, in an order that depends on the sizes alone.
   package func gram() -> GramMatrix {
     var gram = GramMatrix(taskCount)
-    for entry in shared { add(entry, to: &gram) }
+    for entry in made { add(entry, to: &gram) }
+    for gradients in factored { gradients.add(to: &gram) }
     return gram
   }
 
@@ -103,7 +114,8 @@ package final class TaskGradients {
   /// Makes the gradient of every shared parameter the sum of the tasks' times their weights.
   package func combine(_ weights: [Float]) {
     precondition(weights.count == taskCount)
-    for entry in shared { entry.parameter.combineGradients(entry.tasks.map { weights[$0] }, engine) }
+    for entry in made { entry.parameter.combineGradients(entry.tasks.map { weights[$0] }, engine) }
+    for gradients in factored { gradients.combine(weights) }
   }
 }
 

@@ -29,6 +29,8 @@ struct TaskReach {
   private(set) var shared: [SharedParameter] = []
   private var ofNode: [ObjectIdentifier: Set<Int>] = [:]
   private var rows: [ObjectIdentifier: Int] = [:]
+  /// Per parameter that learns: how many nodes it belongs to.
+  private var learners: [ObjectIdentifier: Int] = [:]
 
   /// - Parameter ofLayer: what `Graph.tasksBehind` gives.
   init(_ nodes: [BoundNode], ofLayer: [Set<Int>], taskCount: Int) {
@@ -52,6 +54,7 @@ struct TaskReach {
       for parameter in node.learned {
         if users[ObjectIdentifier(parameter)] == nil { order.append(parameter) }
         users[ObjectIdentifier(parameter), default: []].formUnion(tasks(of: node))
+        learners[ObjectIdentifier(parameter), default: 0] += 1
       }
     }
     for parameter in order {
@@ -65,6 +68,14 @@ struct TaskReach {
   func tasks(of node: BoundNode) -> Set<Int> { ofNode[ObjectIdentifier(node)] ?? [] }
 
   func isShared(_ node: BoundNode) -> Bool { tasks(of: node).count > 1 }
+
+  /// Whether `parameters` are some, and no other node learns one of them.
+  func isOnlyLearned(_ parameters: [Parameter], by node: BoundNode) -> Bool {
+    !parameters.isEmpty
+      && parameters.allSatisfy { own in
+        learners[ObjectIdentifier(own)] == 1 && node.learned.contains { $0 === own }
+      }
+  }
 
   /// Which gradient of a parameter a task's pass adds to; nil for one that a single task learns.
   func row(of parameter: Parameter, task: Int) -> Int? {

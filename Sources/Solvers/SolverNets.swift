@@ -49,7 +49,9 @@ package struct SolverNets {
       options.graph.idle = idle
       options.sharing = sharing
       if let order = settings.multiTask.order {
-        options.tasks = TaskOptions(order: order, measures: order == .together) {
+        options.tasks = TaskOptions(
+          order: order, measures: order == .together, accumulates: settings.iterationSize > 1
+        ) {
           [named = definitions.train.source.parameter.task] graph in
           TaskTable(graph, named: named).learned.map(\.losses)
         }

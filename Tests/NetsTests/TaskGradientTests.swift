@@ -18,12 +18,14 @@ import Testing
 
   static let cases = TaskNet.all.flatMap { net in ["reference", "cpu"].map { Case(net: net, engine: $0) } }
 
-  private func makeNet(_ test: Case, _ order: BackwardOrder?, measures: Bool = false) throws -> Net {
+  private func makeNet(
+    _ test: Case, _ order: BackwardOrder?, measures: Bool = false, accumulates: Bool = false
+  ) throws -> Net {
     var options = NetOptions(phase: .train)
     options.seed = 5
     let names = test.net.losses
     options.tasks = order.map { order in
-      TaskOptions(order: order, measures: measures) { graph in
+      TaskOptions(order: order, measures: measures, accumulates: accumulates) { graph in
         names.map { own in graph.values.indices.filter { own.contains(graph.values[$0].name) } }
       }
     }
@@ -48,15 +50,20 @@ import Testing
     Array(UnsafeBufferPointer(start: parameter.settledGradients(), count: parameter.count))
   }
 
-  private func gradients(_ net: Net, ofTask task: Int) -> [[Float]] {
-    net.parameterTable.unique.map { entry in
-      guard let shared = net.taskGradients?.shared.first(where: { $0.parameter === entry.parameter }) else {
-        return values(of: entry.parameter)
-      }
-      guard let row = shared.tasks.firstIndex(of: task), !entry.parameter.isGradientClear(row) else {
-        return [Float](repeating: 0, count: entry.parameter.count)
-      }
-      return Array(UnsafeBufferPointer(start: entry.parameter.gradients(of: row), count: entry.parameter.count))
+  /// Of the last passes of `net`; another task's are gone.
+  private func gradients(_ net: Net, ofTask task: Int, passes: Int = 1) throws -> [[Float]] {
+    try run(net, passes: passes)
+    let gradients = try #require(net.taskGradients)
+    gradients.combine((0..<gradients.taskCount).map { $0 == task ? 1 : 0 })
+    return self.gradients(net)
+  }
+
+  private func run(_ net: Net, passes: Int) throws {
+    net.clearGradients()
+    for _ in 0..<passes {
+      net.clock.pass = 0
+      try net.forward()
+      try net.backward()
     }
   }
 
@@ -95,38 +102,67 @@ import Testing
 
   // MARK: Tests
 
-  @Test(arguments: cases) func eachTasksGradientIsThatOfItsLossesAlone(_ test: Case) throws {
+  /// Of one pass, and of two that are added up.
+  @Test(arguments: cases, [1, 2]) func eachTasksGradientIsThatOfItsLossesAlone(_ test: Case, _ passes: Int) throws {
     let plain = try makeNet(test, nil)
-    let net = try makeNet(test, .taskByTask)
+    let net = try makeNet(test, .taskByTask, accumulates: passes > 1)
     let count = test.net.losses.count
-    // Twice, so that what a pass leaves does no harm.
-    for _ in 0..<2 {
-      try forward(net)
-      try net.backward()
+    func expected(factors: [Float]) throws -> [[Float]] {
+      try self.expected(plain, test, factors: factors).map { $0.map { $0 * Float(passes) } }
     }
     let shared = isShared(net)
     #expect(shared.contains(true) == (count > 1))
-    let all = try expected(plain, test, factors: [Float](repeating: 1, count: count))
+    let all = try expected(factors: [Float](repeating: 1, count: count))
+    var own: [[[Float]]] = []
     for task in 0..<count {
-      let alone = try expected(plain, test, factors: (0..<count).map { $0 == task ? 1 : 0 })
+      own.append(try gradients(net, ofTask: task, passes: passes))
+      let alone = try expected(factors: (0..<count).map { $0 == task ? 1 : 0 })
       let wanted = shared.indices.map { shared[$0] ? alone[$0] : all[$0] }
-      expectEqual(gradients(net, ofTask: task), wanted, of: net, "task \(task)")
+      expectEqual(own[task], wanted, of: net, "task \(task)")
     }
-    let gram = try #require(net.taskGradients).gram()
+    try run(net, passes: passes)
+    let taskGradients = try #require(net.taskGradients)
+    #expect(passes == 1 || taskGradients.areMade)
+    let gram = taskGradients.gram()
     for (a, b) in [(0, 0), (0, count - 1), (count / 2, count - 1)] {
-      let (x, y) = (gradients(net, ofTask: a), gradients(net, ofTask: b))
       var product = 0.0
       for index in shared.indices where shared[index] {
-        for (p, q) in zip(x[index], y[index]) { product += Double(p) * Double(q) }
+        for (p, q) in zip(own[a][index], own[b][index]) { product += Double(p) * Double(q) }
       }
-      #expect(abs(gram[a, b] - product) <= 1e-9 * max(1e-6, gram.norm(a) * gram.norm(b)))
+      // Factors are multiplied in single precision.
+      let tolerance = taskGradients.areMade ? 1e-9 : 1e-6
+      #expect(abs(gram[a, b] - product) <= tolerance * max(1e-6, gram.norm(a) * gram.norm(b)))
       #expect(gram[a, b] == gram[b, a])
     }
     // Weighted, they are the gradient of the weighted losses.
     let weights = (0..<count).map { 0.5 + 0.3 * Float($0 % 4) }
-    let weighted = try expected(plain, test, factors: weights)
-    net.taskGradients?.combine(weights)
+    let weighted = try expected(factors: weights)
+    taskGradients.combine(weights)
     expectEqual(gradients(net), weighted, of: net, only: shared, "combined")
+  }
+
+  /// Of an inner product of fewer records than inputs no gradient is made for each task; of one of shared weights, or of
+  /// several passes, they all are.
+  @Test func productsStayFactors() throws {
+    let net = try makeNet(Case(net: TaskNet.all[1], engine: "cpu"), .taskByTask)
+    try run(net, passes: 1)
+    let shared = try #require(net.taskGradients).shared
+    #expect(net.taskGradients?.areMade == false && shared.count == 2)
+    for entry in shared { #expect(entry.tasks.indices.allSatisfy { entry.parameter.isGradientClear($0) }) }
+    let towers = try #require(TaskNet.all.first { $0.name.contains("towers") })
+    #expect(try makeNet(Case(net: towers, engine: "cpu"), .taskByTask).taskGradients?.areMade == true)
+  }
+
+  /// The gradients of a convolution's weights are made once for all tasks, on the engine that gains by it.
+  @Test func convolutionsTakeTasksAtOnce() throws {
+    let few = try #require(TaskNet.all.first { $0.name.contains("few channels") })
+    func steps(_ engine: String) throws -> Int {
+      try makeNet(Case(net: few, engine: engine), .taskByTask).backwardSteps.count {
+        $0.kind == .backward && $0.name == "c2"
+      }
+    }
+    #expect(try steps("cpu") == 4)
+    #expect(try steps("reference") == 3)
   }
 
   /// Tasks together, and task by task, in turn in one net.
@@ -183,11 +219,9 @@ import Testing
     })
   func differencesOfEachLoss(_ test: Case) throws {
     let net = try makeNet(test, .taskByTask)
-    try forward(net)
-    try net.backward()
     let count = test.net.losses.count
     let tasks = count > 4 ? [0, 17, count - 1] : Array(0..<count)
-    let own = tasks.map { gradients(net, ofTask: $0) }
+    let own = try tasks.map { try gradients(net, ofTask: $0) }
     let shared = isShared(net)
     func losses() throws -> [Double] {
       try forward(net)

@@ -107,6 +107,19 @@ struct TaskNet: CustomTestStringConvertible {
         \(head("a", on: "h"))
         \(head("b", on: "h"))
         """, losses: [["h"], ["loss_a"], ["loss_b"]]),
+    TaskNet(
+      name: "three heads on convolutions of few channels, at the same place",
+      text: inputs + """
+        layer { name: "c1" type: "Convolution" bottom: "x" top: "c1" convolution_param { num_output: 6 kernel_size: 3
+          weight_filler { type: "xavier" } } }
+        layer { name: "r1" type: "ReLU" bottom: "c1" top: "c1" }
+        layer { name: "c2" type: "Convolution" bottom: "c1" top: "c2" convolution_param { num_output: 7 kernel_size: 2
+          pad: 1 weight_filler { type: "xavier" } } }
+        layer { name: "p2" type: "Pooling" bottom: "c2" top: "p2" pooling_param { pool: MAX kernel_size: 2 stride: 2 } }
+        \(head("a", on: "p2"))
+        \(head("b", on: "p2", hidden: true))
+        \(head("c", on: "p2"))
+        """, losses: [["loss_a"], ["loss_b"], ["loss_c"]]),
     TaskNet(name: "one task", text: inputs + hidden + head("a", on: "h"), losses: [["loss_a"]]),
   ]
 

@@ -129,8 +129,8 @@ typedef struct {
 
 /* Pieces of positions to an image. */
 long mtl_patches_pieces(const mtl_patches *patches);
-/* Floats of scratch memory for each thread. */
-long mtl_patches_scratch(const mtl_patches *patches);
+/* Floats of scratch memory for each thread, with gradients of `tasks` tops at once. */
+long mtl_patches_scratch(const mtl_patches *patches, long tasks);
 /* Floats of a row of a thread's gradient of the weights: its taps, filled up. */
 long mtl_patches_row(const mtl_patches *patches);
 
@@ -142,10 +142,11 @@ void mtl_patches_forward(
 void mtl_patches_backward_data(
     long from, long to, const mtl_patches *patches, const float *dtop, const float *weights, float *dbottom,
     float *scratch);
-/* Units are images; adds to `dweights` (top channels x mtl_patches_row) and `dbias`. */
+/* Units are images; adds to `dweights` (tasks x top channels x mtl_patches_row) and `dbias` (tasks x top channels), of the
+   gradients of the top that each task has. */
 void mtl_patches_backward_weights(
-    long from, long to, const mtl_patches *patches, const float *bottom, const float *dtop, float *dweights,
-    float *dbias, float *scratch);
+    long from, long to, const mtl_patches *patches, const float *bottom, long tasks, const float *const *dtops,
+    float *dweights, float *dbias, float *scratch);
 
 /* A 3x3 convolution of step 1 or 2 over two axes of images in blocks of 16 channels; or its backward pass from the top's
    gradient to the bottom's with turned kernels, which with step 1 is a convolution as well. The blocks may be those of one

@@ -26,6 +26,9 @@ struct BenchTasksCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Steps of each kind, in alternation.", valueName: "count"))
   var iterations = 20
 
+  @Flag(help: "Prints the backward steps of shared layers one by one, too.")
+  var steps = false
+
   @OptionGroup var engineOptions: EngineOptions
 
   func run() throws {
@@ -57,6 +60,7 @@ struct BenchTasksCommand: ParsableCommand {
     func cost(_ other: TimedSteps) -> String {
       fixedText(1 + (milliseconds({ _ in true }, of: other) - step) / shared, decimals: 2)
     }
+    if steps { printSteps(together, byTask) }
     let tasks = TaskTable(together.net).learned.count
     let weights = byTask.net.taskGradients?.shared.reduce(0) { $0 + $1.parameter.count } ?? 0
     func text(_ value: Double) -> String { fixedText(value, decimals: 2) }
@@ -68,10 +72,28 @@ struct BenchTasksCommand: ParsableCommand {
   }
 }
 
+extension BenchTasksCommand {
+  /// The sums of the medians of the backward steps that bear a name.
+  private func printSteps(_ together: TimedSteps, _ byTask: TimedSteps) {
+    func sums(_ steps: TimedSteps) -> [String: Double] {
+      steps.parts.reduce(into: [:]) { sums, part in
+        sums[part.name, default: 0] += 1000 * median(Array(part.seconds.dropFirst(NetTimer.warmUp)))
+      }
+    }
+    let (once, often) = (sums(together), sums(byTask))
+    var table = TextTable([("step", false), ("together", true), ("task by task", true)])
+    for name in Set(once.keys).union(often.keys).sorted() {
+      table.add([name] + [once[name], often[name]].map { $0.map { fixedText($0, decimals: 3) } ?? "-" })
+    }
+    print(table.text)
+  }
+}
+
 /// A net with the times of its steps.
 private final class TimedSteps {
   /// A step of the net, or the work on the tasks' gradients behind all of them.
   struct Part {
+    let name: String
     /// Whether it is a backward step of shared layers.
     var isShared = false
     var combines = false
@@ -97,14 +119,15 @@ private final class TimedSteps {
     places =
       net.forwardSteps.map { step in
         guard !step.bottoms.isEmpty else { return nil }
-        parts.append(Part())
+        parts.append(Part(name: step.key))
         return parts.count - 1
       }
       + net.backwardSteps.map { step in
-        parts.append(Part(isShared: step.layer.map { ofLayer[$0] } ?? repeated.contains(step.key)))
+        parts.append(
+          Part(name: step.key, isShared: step.layer.map { ofLayer[$0] } ?? repeated.contains(step.key)))
         return parts.count - 1
       }
-    if net.taskGradients != nil { parts.append(Part(combines: true)) }
+    if net.taskGradients != nil { parts.append(Part(name: "gradients of tasks", combines: true)) }
     self.parts = parts
     steps = net.forwardSteps + net.backwardSteps
   }

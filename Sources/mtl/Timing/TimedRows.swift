@@ -53,7 +53,7 @@ struct TimedRow {
       switch step.kind {
       case .backward, .reorderBack:
         rows[row].backward = Direction(step, seconds)
-      case .forward, .reorder, .sum, .seed, .zero, .weigh:
+      case .forward, .reorder, .sum, .seed, .zero, .compare, .weigh:
         var extra = TimedRow(name: step.rowName, type: step.kind.rawValue)
         extra.backward = Direction(step, seconds)
         rows.insert(extra, at: row + 1)
@@ -90,7 +90,7 @@ extension Step {
     switch kind {
     case .forward, .backward: name
     case .reorder, .reorderBack: "\(name)_reorder_\(tops.first?.layout.name ?? "")"
-    case .sum, .seed, .zero, .weigh: "\(name)_\(kind.rawValue)"
+    case .sum, .seed, .zero, .compare, .weigh: "\(name)_\(kind.rawValue)"
     }
   }
 }

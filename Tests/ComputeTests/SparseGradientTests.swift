@@ -1,0 +1,136 @@
+import Compute
+import ComputeCPU
+import ComputeReference
+import Foundation
+import Tensors
+import Testing
+
+/// Convolutions over patches whose top's gradient is mostly zero, and the gradients of several tasks at once.
+@Suite struct SparseGradientTests {
+  /// Many taps and few, one position and several pieces of them, windows of 2 to 7, padding.
+  static let descriptions: [ConvolutionDescription] = [
+    describe([3, 8, 13, 9], top: [12, 13, 9], kernel: [5, 5], pad: [2, 2]),
+    describe([2, 20, 12, 12], top: [50, 8, 8], kernel: [5, 5], pad: [0, 0]),
+    describe([2, 5, 11, 12], top: [9, 7, 6], kernel: [5, 7], pad: [0, 0]),
+    describe([2, 17, 4, 12], top: [7, 1, 10], kernel: [4, 3], pad: [0, 0]),
+    describe([5, 33, 2, 2], top: [6, 1, 1], kernel: [2, 2], pad: [0, 0]),
+    describe([2, 2, 9, 9], top: [6, 7, 7], kernel: [3, 3], pad: [0, 0]),
+  ]
+
+  private static func describe(_ bottom: [Int], top: [Int], kernel: [Int], pad: [Int]) -> ConvolutionDescription {
+    ConvolutionDescription(
+      batch: bottom[0], bottomChannels: bottom[1], topChannels: top[0], bottomExtents: Array(bottom[2...]),
+      topExtents: Array(top[1...]), kernel: kernel, stride: [1, 1], padBefore: pad, dilation: [1, 1], hasBias: true)
+  }
+
+  private func draw(_ count: Int, _ key: UInt64) -> [Float] {
+    let stream = RandomStream(seed: 4, key)
+    return (0..<count).map { Float(stream.uniform($0)) * 2 - 1 }
+  }
+
+  /// One in `period` is not zero, each somewhere within its period.
+  private func drawSparse(_ count: Int, period: Int, _ key: UInt64) -> [Float] {
+    let stream = RandomStream(seed: 9, 0)
+    return zip(draw(count, key), 0...).map { value, index in
+      stream.integer(index / period, below: period) == index % period ? value : 0
+    }
+  }
+
+  /// The gradients of bottom, weights and bias, of each of the top's gradients.
+  private func gradients(
+    _ description: ConvolutionDescription, _ engine: any Engine, _ topGradients: [[Float]], atOnce: Bool
+  ) throws -> [[Float]] {
+    var description = description
+    description.taskCount = topGradients.count
+    let op = try engine.convolution(description)
+    try #require(op.bottomLayout == .plain && op.topLayout == .plain)
+    var bottom = draw(description.bottomShape.count, 1)
+    let weights = Parameter(shape: description.weightShape)
+    let bias = Parameter(shape: [description.topChannels])
+    for parameter in [weights, bias] { parameter.keepGradients(topGradients.count) }
+    weights.values.update(from: draw(weights.count, 2), count: weights.count)
+    let scratch = Memory(byteCount: op.scratchByteCount)
+    // What is left of other ops must not matter.
+    memset(scratch.base, 0xff, op.scratchByteCount)
+    let tops = topGradients.map { values in
+      let memory = Memory(byteCount: values.count * MemoryLayout<Float>.stride)
+      memory.base.assumingMemoryBound(to: Float.self).update(from: values, count: values.count)
+      return memory
+    }
+    func select(_ task: Int) { for parameter in [weights, bias] { parameter.selectGradient(task) } }
+    if atOnce {
+      let pointers = tops.map(\.base)
+      for first in stride(from: 0, to: tops.count, by: op.tasksAtOnce) {
+        op.backwardParameters(
+          bottom: &bottom, topGradients: Array(pointers[first...]), count: min(op.tasksAtOnce, tops.count - first),
+          weights: weights, bias: bias, scratch: scratch.base, select: { select(first + $0) })
+      }
+    } else {
+      for (task, top) in tops.enumerated() {
+        select(task)
+        op.backwardParameters(
+          bottom: &bottom, topGradient: top.base, weights: weights, bias: bias, scratch: scratch.base)
+      }
+    }
+    return tops.enumerated().flatMap { task, top in
+      var bottomGradient = [Float](repeating: .nan, count: bottom.count)
+      op.backwardData(
+        topGradient: top.base, weights: weights, bottomGradient: &bottomGradient, scratch: scratch.base)
+      return [bottomGradient]
+        + [weights, bias].map { Array(UnsafeBufferPointer(start: $0.gradients(of: task), count: $0.count)) }
+    }
+  }
+
+  private func expectClose(_ a: [[Float]], _ b: [[Float]]) {
+    for (index, (x, y)) in zip(a, b).enumerated() {
+      let size = y.map(abs).max() ?? 0
+      let worst = zip(x, y).map { abs($0 - $1) }.max() ?? 0
+      #expect(worst <= 2e-6 * max(1, size) && x.allSatisfy(\.isFinite), "gradient \(index): off by \(worst) of \(size)")
+    }
+    #expect(a.count == b.count)
+  }
+
+  @Test(arguments: descriptions, [1, 2])
+  func agreeWithTheReference(_ description: ConvolutionDescription, _ threads: Int) throws {
+    for period in [1, 3, 4, 40] {
+      let top = [drawSparse(description.topShape.count, period: period, 3)]
+      expectClose(
+        try gradients(description, CPUEngine(threads: threads), top, atOnce: false),
+        try gradients(description, ReferenceEngine(), top, atOnce: false))
+    }
+    let none = [[Float](repeating: 0, count: description.topShape.count)]
+    let found = try gradients(description, CPUEngine(threads: threads), none, atOnce: false)
+    #expect(found.allSatisfy { $0.allSatisfy { $0 == 0 } })
+  }
+
+  /// Several tasks at once have the gradients that each has alone, whether they have them in the same places or not.
+  @Test(arguments: descriptions, [2, 7])
+  func severalTasksAtOnce(_ description: ConvolutionDescription, _ tasks: Int) throws {
+    let count = description.topShape.count
+    let tops = (0..<tasks).map { drawSparse(count, period: [4, 4, 1, 9][$0 % 4], UInt64(10 + $0)) }
+    let atOnce = try gradients(description, CPUEngine(threads: 2), tops, atOnce: true)
+    expectClose(atOnce, try gradients(description, ReferenceEngine(), tops, atOnce: true))
+    // With gradients in the same places the sums are the same ones.
+    let alike = (0..<tasks).map { drawSparse(count, period: 4, UInt64(20 + $0)) }
+    let engine = try CPUEngine(threads: 2)
+    #expect(
+      try gradients(description, engine, alike, atOnce: true) == gradients(description, engine, alike, atOnce: false))
+  }
+
+  @Test func manyAreTakenAtOnce() throws {
+    var description = Self.descriptions[1]
+    description.taskCount = 5
+    #expect(try CPUEngine(threads: 2).convolution(description).tasksAtOnce == 5)
+    description.taskCount = 1
+    #expect(try CPUEngine(threads: 2).convolution(description).tasksAtOnce == 1)
+  }
+
+  /// What is no number is not zero.
+  @Test func numbersThatAreNoneStay() throws {
+    let description = Self.descriptions[0]
+    var top = drawSparse(description.topShape.count, period: 4, 3)
+    top[20] = .nan
+    let found = try gradients(description, CPUEngine(threads: 2), [top], atOnce: false)
+    #expect(found.allSatisfy { $0.contains { $0.isNaN } })
+  }
+}
