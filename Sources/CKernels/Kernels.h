@@ -34,6 +34,21 @@
     (long from, long to, const mtl_patches *patches, const float *bottom, long tasks, const float *const *dtops,       \
      float *dweights, float *dbias, float *scratch),                                                                   \
     (from, to, patches, bottom, tasks, dtops, dweights, dbias, scratch))                                                       \
+  X(long, sparse_count, (const mtl_sparse *sparse, const float *dtop), (sparse, dtop))                                  \
+  X(void, sparse_pack, (long from, long to, const mtl_sparse *sparse, const float *weights, float *packed),            \
+    (from, to, sparse, weights, packed))                                                                               \
+  X(void, sparse_backward_data,                                                                                        \
+    (long from, long to, const mtl_sparse *sparse, const float *dtop, const float *packed, float *dbottom,             \
+     float *scratch),                                                                                                  \
+    (from, to, sparse, dtop, packed, dbottom, scratch))                                                                \
+  X(void, sparse_backward_weights,                                                                                     \
+    (long from, long to, const mtl_sparse *sparse, const float *bottom, const float *dtop, float *dweights,            \
+     float *dbias, float *scratch),                                                                                    \
+    (from, to, sparse, bottom, dtop, dweights, dbias, scratch))                                                        \
+  X(void, sparse_finish,                                                                                               \
+    (long from, long to, const mtl_sparse *sparse, long parts, long step, const float *sums, bool adds,                \
+     float *dweights),                                                                                                 \
+    (from, to, sparse, parts, step, sums, adds, dweights))                                                             \
   X(void, winograd_weights, (long from, long to, const mtl_winograd *winograd, const float *weights, float *u),         \
     (from, to, winograd, weights, u))                                                                                  \
   X(void, winograd_forward,                                                                                            \

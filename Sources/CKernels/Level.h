@@ -43,6 +43,7 @@
 #include "Response.h"
 #include "Norm.h"
 #include "Patches.h"
+#include "SparseBlocks.h"
 #include "WinogradTiles.h"
 #include "WinogradSteps.h"
 #include "Winograd.h"

@@ -2,7 +2,7 @@ import CDNNL
 import Compute
 import Tensors
 
-/// Convolution and transposed convolution by oneDNN.
+/// Convolution and transposed convolution by oneDNN; backward, where much of the gradient is zero, by kernels of our own.
 final class CPUConvolution: ConvolutionOp {
   let bottomLayout: Layout
   let topLayout: Layout
@@ -13,6 +13,8 @@ final class CPUConvolution: ConvolutionOp {
   private let backwardDataPass: Primitive?
   private let backwardDataWeights: PackedWeights?
   private let parameters: ConvolutionGradients?
+  /// Does the backward passes where they pay.
+  private let sparse: SparseGradients?
   /// What is still to be done with the top: oneDNN's rectifier would make 0 of what is not a number.
   private let sum: CPUSum?
   private let rectifier: CPURectifier?
@@ -43,9 +45,12 @@ final class CPUConvolution: ConvolutionOp {
       return ConvolutionGradients(
         description, pass: $0, overwriting: try packing($0), adding: try packing($0, adds: true), vectors: vectors)
     }
+    sparse =
+      SparseGradients.canDo(description, choice)
+      ? SparseGradients(description, pool: pool) : nil
     scratchByteCount = max(
       forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
-      parameters?.scratchByteCount ?? 0)
+      parameters?.scratchByteCount ?? 0, sparse?.scratchByteCount ?? 0)
     let addsApart = description.hasAddend && forwardPass.byteCount(MTL_ADDEND) == 0
     sum =
       addsApart
@@ -92,6 +97,11 @@ final class CPUConvolution: ConvolutionOp {
     guard let backwardDataPass, let backwardDataWeights else {
       preconditionFailure("the op was made without a bottom gradient")
     }
+    if let sparse, sparse.pay(topGradient) {
+      sparse.backwardData(
+        topGradient: topGradient, weights: weights, bottomGradient: bottomGradient, scratch: scratch)
+      return
+    }
     backwardDataPass.set(MTL_DESTINATION_GRADIENT, topGradient)
     backwardDataPass.set(MTL_WEIGHTS, backwardDataWeights.pointer(weights))
     backwardDataPass.set(MTL_SOURCE_GRADIENT, bottomGradient)
@@ -104,6 +114,11 @@ final class CPUConvolution: ConvolutionOp {
     scratch: UnsafeMutableRawPointer
   ) {
     guard let parameters else { preconditionFailure("the op was made without learning") }
+    if let sparse, sparse.pay(topGradient) {
+      sparse.backwardParameters(
+        bottom: bottom, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch)
+      return
+    }
     parameters.add(
       bottom: bottom, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch)
   }

@@ -148,6 +148,33 @@ void mtl_patches_backward_weights(
     long from, long to, const mtl_patches *patches, const float *bottom, long tasks, const float *const *dtops,
     float *dweights, float *dbias, float *scratch);
 
+/* A convolution over two axes of images in blocks of 16 channels, in groups of whole blocks; channels and blocks are those of a
+   group. Windows are squares of 2 to 5. */
+typedef struct {
+  long groups, bottom_channels, top_channels, bottom_blocks, top_blocks, bottom[2], top[2];
+  long kernel, stride[2], pad_before[2], pad_after[2];
+} mtl_sparse;
+
+/* How much of an image's gradient of the top is not zero. */
+long mtl_sparse_count(const mtl_sparse *sparse, const float *dtop);
+/* Floats of the packed weights, and of scratch memory for each thread. */
+long mtl_sparse_weights_size(const mtl_sparse *sparse);
+long mtl_sparse_scratch(const mtl_sparse *sparse);
+/* Units are blocks of the top, of all groups. */
+void mtl_sparse_pack(long from, long to, const mtl_sparse *sparse, const float *weights, float *packed);
+/* Units are images. */
+void mtl_sparse_backward_data(
+    long from, long to, const mtl_sparse *sparse, const float *dtop, const float *packed, float *dbottom,
+    float *scratch);
+/* Units are images; adds to `dweights`, which lie as the packed weights, and to `dbias` (whole blocks). */
+void mtl_sparse_backward_weights(
+    long from, long to, const mtl_sparse *sparse, const float *bottom, const float *dtop, float *dweights, float *dbias,
+    float *scratch);
+/* Adds what `parts` threads have in `sums`, `step` floats from each other, to `dweights`, or overwrites. Units are top channels,
+   of all groups. */
+void mtl_sparse_finish(
+    long from, long to, const mtl_sparse *sparse, long parts, long step, const float *sums, bool adds, float *dweights);
+
 /* A 3x3 convolution of step 1 or 2 over two axes of images in blocks of 16 channels; or its backward pass from the top's
    gradient to the bottom's with turned kernels, which with step 1 is a convolution as well. The blocks may be those of one
    group of several. With step 2 the padding is 1. */
