@@ -42,9 +42,9 @@
      float *scratch),                                                                                                  \
     (from, to, sparse, dtop, packed, dbottom, scratch))                                                                \
   X(void, sparse_backward_weights,                                                                                     \
-    (long from, long to, const mtl_sparse *sparse, const float *bottom, const float *dtop, float *dweights,            \
-     float *dbias, float *scratch),                                                                                    \
-    (from, to, sparse, bottom, dtop, dweights, dbias, scratch))                                                        \
+    (long from, long to, const mtl_sparse *sparse, const float *bottom, long tasks, const float *const *dtops,         \
+     float *dweights, float *dbias, float *scratch),                                                                   \
+    (from, to, sparse, bottom, tasks, dtops, dweights, dbias, scratch))                                                        \
   X(void, sparse_finish,                                                                                               \
     (long from, long to, const mtl_sparse *sparse, long parts, long step, const float *sums, bool adds,                \
      float *dweights),                                                                                                 \

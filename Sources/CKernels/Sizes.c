@@ -58,10 +58,10 @@ long mtl_sparse_weights_size(const mtl_sparse *s) {
   return s->groups * s->top_blocks * s->bottom_blocks * 256 * s->kernel * s->kernel;
 }
 
-long mtl_sparse_scratch(const mtl_sparse *s) {
+long mtl_sparse_scratch(const mtl_sparse *s, long tasks) {
   long plane = 16 * (s->bottom[0] + s->pad_before[0] + s->pad_after[0])
       * (s->bottom[1] + s->pad_before[1] + s->pad_after[1]);
-  return s->groups * s->bottom_blocks * plane + 32 * s->top[0] * s->top[1];
+  return s->groups * s->bottom_blocks * plane + 16 * (1 + tasks) * s->top[0] * s->top[1];
 }
 
 long mtl_winograd_tiles(const mtl_winograd *w) {

@@ -8,7 +8,9 @@
 
 enum {
   /* Rows of a window whose taps fit in the registers. */
-  WINDOW_ROWS = MTL_WIDTH == 16 ? 5 : 2
+  WINDOW_ROWS = MTL_WIDTH == 16 ? 5 : 2,
+  /* Tasks whose windows of 3x3 do. */
+  WINDOW_TASKS = MTL_WIDTH == 16 ? 3 : 1
 };
 
 /* Of the padded image: floats of a row, and of a block of channels. */
@@ -18,30 +20,40 @@ MTL_INLINE long sparse_plane(const mtl_sparse *s) {
 }
 MTL_INLINE long sparse_taps(const mtl_sparse *s) { return s->kernel * s->kernel; }
 
-/* sums[tap] += the sum over the listed windows of a value times what the tap sees. */
+/* sums[tap] += the sum over the listed windows of a value times what the tap sees, for `tasks` tasks. Their values and sums
+   are `value_step` and `sum_step` floats from each other. */
 MTL_INLINE void window_gather(
-    int rows, int width, long count, const int32_t *places, const float *values, const float *x, long pitch,
-    float *sums) {
+    int tasks, int rows, int width, long count, const int32_t *places, const float *values, long value_step,
+    const float *x, long pitch, float *sums, long sum_step) {
   for (long lane = 0; lane < 16; lane += MTL_WIDTH) {
-    floats totals[WINDOW_ROWS][5];
+    floats totals[WINDOW_TASKS][WINDOW_ROWS][5];
 #pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
-#pragma clang loop unroll(full)
-      for (int i = 0; i < width; i++) totals[r][i] = load(sums + (r * width + i) * 16 + lane);
-    }
-    for (long n = 0; n < count; n++) {
-      const float *from = x + places[n] + lane;
-      float value = values[n];
+    for (int t = 0; t < tasks; t++) {
 #pragma clang loop unroll(full)
       for (int r = 0; r < rows; r++) {
 #pragma clang loop unroll(full)
-        for (int i = 0; i < width; i++) totals[r][i] += value * load(from + r * pitch + i * 16);
+        for (int i = 0; i < width; i++) totals[t][r][i] = load(sums + t * sum_step + (r * width + i) * 16 + lane);
+      }
+    }
+    for (long n = 0; n < count; n++) {
+      const float *from = x + places[n] + lane;
+#pragma clang loop unroll(full)
+      for (int r = 0; r < rows; r++) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < width; i++) {
+          floats seen = load(from + r * pitch + i * 16);
+#pragma clang loop unroll(full)
+          for (int t = 0; t < tasks; t++) totals[t][r][i] += values[t * value_step + n] * seen;
+        }
       }
     }
 #pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) {
+    for (int t = 0; t < tasks; t++) {
 #pragma clang loop unroll(full)
-      for (int i = 0; i < width; i++) store(sums + (r * width + i) * 16 + lane, totals[r][i]);
+      for (int r = 0; r < rows; r++) {
+#pragma clang loop unroll(full)
+        for (int i = 0; i < width; i++) store(sums + t * sum_step + (r * width + i) * 16 + lane, totals[t][r][i]);
+      }
     }
   }
 }
@@ -174,52 +186,70 @@ static void sparse_backward_data(
   }
 }
 
-/* Lists for each of 16 channels the corners of the windows that have a gradient, with their values; adds all to `dbias`. A
+/* Lists for each of 16 channels the corners of the windows that have a gradient, of any task, with the values of all tasks. A
    list has room for all positions. */
-static void sparse_list(
-    const mtl_sparse *s, const float *slopes, long *counts, int32_t *places, float *values, float *dbias) {
+MTL_INLINE void sparse_list(
+    const mtl_sparse *s, long tasks, const float *const *dtops, long place, long *counts, int32_t *places, float *values) {
   long positions = s->top[0] * s->top[1];
-  floats16 total = load16(dbias);
   memset(counts, 0, 16 * sizeof *counts);
   for (long y = 0; y < s->top[0]; y++)
-    for (long x = 0; x < s->top[1]; x++, slopes += 16) {
+    for (long x = 0; x < s->top[1]; x++, place += 16) {
       int32_t corner = (int32_t)sparse_corner(s, y, x);
-      total += load16(slopes);
-      for (uint32_t bits = sparse_bits(slopes); bits; bits &= bits - 1) {
-        long k = __builtin_ctz(bits), at = k * positions + counts[k]++;
-        places[at] = corner;
-        values[at] = slopes[k];
+      uint32_t bits = 0;
+      for (long t = 0; t < tasks; t++) bits |= sparse_bits(dtops[t] + place);
+      for (; bits; bits &= bits - 1) {
+        long k = __builtin_ctz(bits), at = counts[k]++;
+        places[k * positions + at] = corner;
+        for (long t = 0; t < tasks; t++) values[(k * tasks + t) * positions + at] = dtops[t][place + k];
       }
     }
+}
+
+static void sparse_add_bias(const mtl_sparse *s, const float *slopes, float *dbias) {
+  floats16 total = load16(dbias);
+  for (long i = 0; i < s->top[0] * s->top[1]; i++) total += load16(slopes + 16 * i);
   store16(dbias, total);
 }
 
-/* Units are images, whose gradients are added to `dweights`, which lie as the packed weights, and to `dbias`, in blocks of 16
-   channels. */
+/* Units are images, whose gradients are added to `dweights`, which lie as the packed weights, task after task, and to
+   `dbias`, in blocks of 16 channels. */
 static void sparse_backward_weights(
-    long from, long to, const mtl_sparse *s, const float *bottom, const float *dtop, float *dweights, float *dbias,
-    float *scratch) {
-  long taps = sparse_taps(s), pitch = sparse_pitch(s), plane = sparse_plane(s);
-  long positions = s->top[0] * s->top[1], blocks = s->groups * s->bottom_blocks;
+    long from, long to, const mtl_sparse *s, const float *bottom, long tasks, const float *const *dtops, float *dweights,
+    float *dbias, float *scratch) {
+  long taps = sparse_taps(s), pitch = sparse_pitch(s), plane = sparse_plane(s), positions = s->top[0] * s->top[1];
+  long blocks = s->groups * s->bottom_blocks, top_blocks = s->groups * s->top_blocks;
+  long sum_step = top_blocks * s->bottom_blocks * 256 * taps;
   float *padded = scratch, *values = padded + blocks * plane;
-  int32_t *places = (int32_t *)(values + 16 * positions);
+  int32_t *places = (int32_t *)(values + 16 * tasks * positions);
   long counts[16];
   for (long image = from; image < to; image++) {
     sparse_pad(s, bottom + image * blocks * s->bottom[0] * s->bottom[1] * 16, padded);
-    for (long block = 0; block < s->groups * s->top_blocks; block++) {
-      const float *slopes = dtop + (image * s->groups * s->top_blocks + block) * positions * 16;
-      sparse_list(s, slopes, counts, places, values, dbias + 16 * block);
+    for (long block = 0; block < top_blocks; block++) {
+      long place = (image * top_blocks + block) * positions * 16;
+      if (tasks == 1)
+        sparse_list(s, 1, dtops, place, counts, places, values);
+      else
+        sparse_list(s, tasks, dtops, place, counts, places, values);
+      for (long t = 0; t < tasks; t++) sparse_add_bias(s, dtops[t] + place, dbias + (t * top_blocks + block) * 16);
       for (long other = 0; other < s->bottom_blocks; other++) {
         float *sums = dweights + (block * s->bottom_blocks + other) * 256 * taps;
         const float *source = padded + (block / s->top_blocks * s->bottom_blocks + other) * plane;
         for (long k = 0; k < 16; k++, sums += 16 * taps) {
           if (!counts[k]) continue;
-#define GATHER(rows, width)                                                                                            \
+          long t = 0;
+#define GATHER_TASKS(some, rows, width)                                                                                \
   window_gather(                                                                                                       \
-      rows, width, counts[k], places + k * positions, values + k * positions, source + row * pitch, pitch,             \
-      sums + row * width * 16)
-          WINDOW_SIZES(GATHER)
+      some, rows, width, counts[k], places + k * positions, values + (k * tasks + t) * positions, positions,           \
+      source + row * pitch, pitch, sums + t * sum_step + row * width * 16, sum_step)
+#define GATHER(rows, width) GATHER_TASKS(1, rows, width)
+          if (s->kernel == 3 && WINDOW_TASKS > 1) {
+            int row = 0;
+            for (; t + WINDOW_TASKS <= tasks; t += WINDOW_TASKS) GATHER_TASKS(WINDOW_TASKS, 3, 3);
+            for (; t + 2 <= tasks; t += 2) GATHER_TASKS(2, 3, 3);
+          }
+          for (; t < tasks; t++) WINDOW_SIZES(GATHER)
 #undef GATHER
+#undef GATHER_TASKS
         }
       }
     }

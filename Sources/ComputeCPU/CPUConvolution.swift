@@ -109,18 +109,34 @@ final class CPUConvolution: ConvolutionOp {
     backwardDataPass.run()
   }
 
+  var tasksAtOnce: Int { sparse?.tasksAtOnce ?? 1 }
+
   func backwardParameters(
     bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
     scratch: UnsafeMutableRawPointer
   ) {
+    withUnsafePointer(to: UnsafeMutableRawPointer(mutating: topGradient)) {
+      backwardParameters(
+        bottom: bottom, topGradients: $0, count: 1, weights: weights, bias: bias, scratch: scratch, select: { _ in })
+    }
+  }
+
+  func backwardParameters(
+    bottom: UnsafeRawPointer, topGradients: UnsafePointer<UnsafeMutableRawPointer>, count: Int, weights: Parameter,
+    bias: Parameter?, scratch: UnsafeMutableRawPointer, select: (Int) -> Void
+  ) {
     guard let parameters else { preconditionFailure("the op was made without learning") }
-    if let sparse, sparse.pay(topGradient) {
+    if let sparse, (0..<count).allSatisfy({ sparse.pay(topGradients[$0]) }) {
       sparse.backwardParameters(
-        bottom: bottom, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch)
+        bottom: bottom, topGradients: topGradients, count: count, weights: weights, bias: bias, scratch: scratch,
+        select: select)
       return
     }
-    parameters.add(
-      bottom: bottom, topGradient: topGradient, weights: weights, bias: bias, scratch: scratch)
+    for task in 0..<count {
+      select(task)
+      parameters.add(
+        bottom: bottom, topGradient: topGradients[task], weights: weights, bias: bias, scratch: scratch)
+    }
   }
 }
 

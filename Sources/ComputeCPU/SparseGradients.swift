@@ -6,11 +6,13 @@ import Tensors
 /// maximum pooling three quarters and more are, behind a rectifier half.
 final class SparseGradients {
   let scratchByteCount: Int
+  let tasksAtOnce: Int
   private let description: ConvolutionDescription
   private let pool: ThreadPool
   private let sparse: UnsafeMutablePointer<mtl_sparse>
-  /// Floats of the packed weights, of a thread's kernel, and of all that a thread has.
+  /// Floats of the packed weights, of a task's gradient of the bias, of a thread's kernel, and of all that a thread has.
   private let weightsSize: Int
+  private let biasSize: Int
   private let kernelScratch: Int
   private let threadScratch: Int
 
@@ -18,6 +20,8 @@ final class SparseGradients {
   private static let sample = 4
   /// Floats of a thread's gradient of the weights, above which it would not stay in the caches.
   private static let mostWeights = 1_048_576
+  /// Of those of all tasks that are taken at once: they stay in the second cache.
+  private static let gradientSize = 262_144
 
   /// - Parameter choice: what computes the convolution otherwise.
   static func canDo(_ d: ConvolutionDescription, _ choice: ConvolutionChoice) -> Bool {
@@ -46,8 +50,10 @@ final class SparseGradients {
         kernel: d.kernel[0], stride: (d.stride[0], d.stride[1]), pad_before: (d.padBefore[0], d.padBefore[1]),
         pad_after: (after(0), after(1))))
     weightsSize = mtl_sparse_weights_size(sparse)
-    kernelScratch = (mtl_sparse_scratch(sparse) + 15) / 16 * 16
-    threadScratch = kernelScratch + (d.learns ? weightsSize + blocks(d.topChannels) * d.groups * 16 : 0)
+    biasSize = blocks(d.topChannels) * d.groups * 16
+    tasksAtOnce = max(1, min(d.taskCount, SparseGradients.gradientSize / (weightsSize + biasSize)))
+    kernelScratch = (mtl_sparse_scratch(sparse, tasksAtOnce) + 15) / 16 * 16
+    threadScratch = kernelScratch + (d.learns ? tasksAtOnce * (weightsSize + biasSize) : 0)
     scratchByteCount =
       ((d.bottomGradient ? weightsSize : 0) + pool.count * threadScratch) * MemoryLayout<Float>.stride
   }
@@ -93,34 +99,47 @@ final class SparseGradients {
     }
   }
 
+  /// See `ConvolutionOp`.
   func backwardParameters(
-    bottom: UnsafeRawPointer, topGradient: UnsafeRawPointer, weights: Parameter, bias: Parameter?,
-    scratch: UnsafeMutableRawPointer
+    bottom: UnsafeRawPointer, topGradients: UnsafePointer<UnsafeMutableRawPointer>, count tasks: Int,
+    weights: Parameter, bias: Parameter?, scratch: UnsafeMutableRawPointer, select: (Int) -> Void
   ) {
     let (images, pieces) = (description.batch, self.pieces)
-    pool.run(pieces, grain: 1) { from, to in
-      for piece in from..<to {
-        let own = scratch.floats + piece * threadScratch
-        let sums = own + kernelScratch
-        sums.update(repeating: 0, count: threadScratch - kernelScratch)
-        mtl_sparse_backward_weights(
-          images * piece / pieces, images * (piece + 1) / pieces, sparse, bottom.floats, topGradient.floats, sums,
-          sums + weightsSize, own)
-      }
-    }
-    let sums = scratch.floats + kernelScratch
-    if weights.isLearned {
-      weights.accumulate { gradients, overwrite in
-        pool.run(description.topChannels, grain: 1) { from, to in
-          mtl_sparse_finish(from, to, sparse, pieces, threadScratch, sums, !overwrite, gradients)
+    topGradients.withMemoryRebound(to: UnsafePointer<Float>?.self, capacity: tasks) { slopes in
+      pool.run(pieces, grain: 1) { from, to in
+        for piece in from..<to {
+          let own = scratch.floats + piece * threadScratch
+          let sums = own + kernelScratch
+          sums.update(repeating: 0, count: tasks * (weightsSize + biasSize))
+          mtl_sparse_backward_weights(
+            images * piece / pieces, images * (piece + 1) / pieces, sparse, bottom.floats, tasks, slopes, sums,
+            sums + tasks * weightsSize, own)
         }
       }
     }
-    guard let bias, bias.isLearned else { return }
+    let sums = scratch.floats + kernelScratch
+    for task in 0..<tasks {
+      select(task)
+      add(sums + task * weightsSize, of: pieces, to: weights)
+      if let bias { add(sums + tasks * weightsSize + task * biasSize, of: pieces, toBias: bias) }
+    }
+  }
+
+  /// Adds the sums of all pieces to the gradient of the weights.
+  private func add(_ sums: UnsafeMutablePointer<Float>, of pieces: Int, to weights: Parameter) {
+    guard weights.isLearned else { return }
+    weights.accumulate { gradients, overwrite in
+      pool.run(description.topChannels, grain: 1) { from, to in
+        mtl_sparse_finish(from, to, sparse, pieces, threadScratch, sums, !overwrite, gradients)
+      }
+    }
+  }
+
+  private func add(_ sums: UnsafeMutablePointer<Float>, of pieces: Int, toBias bias: Parameter) {
+    guard bias.isLearned else { return }
     bias.accumulate { gradients, overwrite in
       for piece in 0..<pieces {
-        mtl_axpby(
-          bias.count, 1, sums + piece * threadScratch + weightsSize, overwrite && piece == 0 ? 0 : 1, gradients)
+        mtl_axpby(bias.count, 1, sums + piece * threadScratch, overwrite && piece == 0 ? 0 : 1, gradients)
       }
     }
   }

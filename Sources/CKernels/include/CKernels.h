@@ -157,19 +157,19 @@ typedef struct {
 
 /* How much of an image's gradient of the top is not zero. */
 long mtl_sparse_count(const mtl_sparse *sparse, const float *dtop);
-/* Floats of the packed weights, and of scratch memory for each thread. */
+/* Floats of the packed weights, and of scratch memory for each thread, with gradients of `tasks` tops at once. */
 long mtl_sparse_weights_size(const mtl_sparse *sparse);
-long mtl_sparse_scratch(const mtl_sparse *sparse);
+long mtl_sparse_scratch(const mtl_sparse *sparse, long tasks);
 /* Units are blocks of the top, of all groups. */
 void mtl_sparse_pack(long from, long to, const mtl_sparse *sparse, const float *weights, float *packed);
 /* Units are images. */
 void mtl_sparse_backward_data(
     long from, long to, const mtl_sparse *sparse, const float *dtop, const float *packed, float *dbottom,
     float *scratch);
-/* Units are images; adds to `dweights`, which lie as the packed weights, and to `dbias` (whole blocks). */
+/* Units are images; adds to `dweights`, which lie as the packed weights, and to `dbias` (whole blocks), task after task. */
 void mtl_sparse_backward_weights(
-    long from, long to, const mtl_sparse *sparse, const float *bottom, const float *dtop, float *dweights, float *dbias,
-    float *scratch);
+    long from, long to, const mtl_sparse *sparse, const float *bottom, long tasks, const float *const *dtops,
+    float *dweights, float *dbias, float *scratch);
 /* Adds what `parts` threads have in `sums`, `step` floats from each other, to `dweights`, or overwrites. Units are top channels,
    of all groups. */
 void mtl_sparse_finish(
