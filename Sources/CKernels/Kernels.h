@@ -34,15 +34,15 @@
     (long from, long to, const mtl_patches *patches, const float *bottom, long tasks, const float *const *dtops,       \
      float *dweights, float *dbias, float *scratch),                                                                   \
     (from, to, patches, bottom, tasks, dtops, dweights, dbias, scratch))                                                       \
-  X(long, sparse_count, (const mtl_sparse *sparse, const float *dtop), (sparse, dtop))                                  \
+  X(long, sparse_count, (const mtl_sparse *sparse, const void *dtop, long image), (sparse, dtop, image))                \
   X(void, sparse_pack, (long from, long to, const mtl_sparse *sparse, const float *weights, float *packed),            \
     (from, to, sparse, weights, packed))                                                                               \
   X(void, sparse_backward_data,                                                                                        \
-    (long from, long to, const mtl_sparse *sparse, const float *dtop, const float *packed, float *dbottom,             \
+    (long from, long to, const mtl_sparse *sparse, const void *dtop, const float *packed, void *dbottom,               \
      float *scratch),                                                                                                  \
     (from, to, sparse, dtop, packed, dbottom, scratch))                                                                \
   X(void, sparse_backward_weights,                                                                                     \
-    (long from, long to, const mtl_sparse *sparse, const float *bottom, long tasks, const float *const *dtops,         \
+    (long from, long to, const mtl_sparse *sparse, const void *bottom, long tasks, const void *const *dtops,           \
      float *dweights, float *dbias, float *scratch),                                                                   \
     (from, to, sparse, bottom, tasks, dtops, dweights, dbias, scratch))                                                        \
   X(void, sparse_finish,                                                                                               \

@@ -101,18 +101,10 @@ MTL_INLINE void window_scatter(
   case 5: WINDOW_PARTS(5, call); break;                                                                                \
   }
 
-/* The channels of a position that have a gradient. */
-MTL_INLINE uint32_t sparse_bits(const float *values) {
-  typedef bool bools16 __attribute__((ext_vector_type(16)));
-  bools16 differs = __builtin_convertvector(load16(values) != 0, bools16);
-  uint16_t bits;
-  memcpy(&bits, &differs, sizeof bits);
-  return bits;
-}
-
-static long sparse_count(const mtl_sparse *s, const float *dtop) {
+static long sparse_count(const mtl_sparse *s, const void *dtop, long image) {
   long count = 0, positions = s->groups * s->top_blocks * s->top[0] * s->top[1];
-  for (long i = 0; i < positions; i++) count += __builtin_popcount(sparse_bits(dtop + 16 * i));
+  for (long i = 0; i < positions; i++)
+    count += __builtin_popcount(nonzero16(read_channels(dtop, s->is_half, 16 * (image * positions + i))));
   return count;
 }
 
@@ -121,21 +113,24 @@ MTL_INLINE long sparse_corner(const mtl_sparse *s, long y, long x) {
   return y * s->stride[0] * sparse_pitch(s) + x * s->stride[1] * 16;
 }
 
-/* Blocks of channels from the image to a padded one, or back. */
-static void sparse_pad(const mtl_sparse *s, const float *bottom, float *padded) {
+/* Blocks of channels from an image to a padded one of floats, or back. */
+static void sparse_pad(const mtl_sparse *s, const void *bottom, long at, float *padded) {
   long blocks = s->groups * s->bottom_blocks, pitch = sparse_pitch(s), plane = sparse_plane(s), row = 16 * s->bottom[1];
   if (plane > s->bottom[0] * row) memset(padded, 0, (size_t)(blocks * plane) * sizeof *padded);
   for (long block = 0; block < blocks; block++, padded += plane)
-    for (long y = 0; y < s->bottom[0]; y++, bottom += row)
-      memcpy(
-          padded + (y + s->pad_before[0]) * pitch + 16 * s->pad_before[1], bottom, (size_t)row * sizeof *padded);
+    for (long y = 0; y < s->bottom[0]; y++) {
+      float *to = padded + (y + s->pad_before[0]) * pitch + 16 * s->pad_before[1];
+      for (long x = 0; x < row; x += 16, at += 16) store16(to + x, read_channels(bottom, s->is_half, at));
+    }
 }
 
-static void sparse_unpad(const mtl_sparse *s, const float *padded, float *bottom) {
+static void sparse_unpad(const mtl_sparse *s, const float *padded, void *bottom, long at) {
   long blocks = s->groups * s->bottom_blocks, pitch = sparse_pitch(s), plane = sparse_plane(s), row = 16 * s->bottom[1];
   for (long block = 0; block < blocks; block++, padded += plane)
-    for (long y = 0; y < s->bottom[0]; y++, bottom += row)
-      memcpy(bottom, padded + (y + s->pad_before[0]) * pitch + 16 * s->pad_before[1], (size_t)row * sizeof *padded);
+    for (long y = 0; y < s->bottom[0]; y++) {
+      const float *from = padded + (y + s->pad_before[0]) * pitch + 16 * s->pad_before[1];
+      for (long x = 0; x < row; x += 16, at += 16) write_channels(bottom, s->is_half, at, load16(from + x));
+    }
 }
 
 /* For each block of top channels and of bottom channels of its group: channel by channel the taps, 16 bottom channels each.
@@ -158,22 +153,24 @@ static void sparse_pack(long from, long to, const mtl_sparse *s, const float *we
 
 /* Units are images. */
 static void sparse_backward_data(
-    long from, long to, const mtl_sparse *s, const float *dtop, const float *packed, float *dbottom, float *scratch) {
+    long from, long to, const mtl_sparse *s, const void *dtop, const float *packed, void *dbottom, float *scratch) {
   long taps = sparse_taps(s), pitch = sparse_pitch(s), plane = sparse_plane(s);
   long positions = s->top[0] * s->top[1], blocks = s->groups * s->bottom_blocks;
+  float *padded = scratch;
   for (long image = from; image < to; image++) {
-    float *padded = scratch;
     memset(padded, 0, (size_t)(blocks * plane) * sizeof *padded);
     for (long block = 0; block < s->groups * s->top_blocks; block++) {
-      const float *slopes = dtop + (image * s->groups * s->top_blocks + block) * positions * 16;
       for (long other = 0; other < s->bottom_blocks; other++) {
         const float *weights = packed + (block * s->bottom_blocks + other) * 256 * taps;
         float *target = padded + (block / s->top_blocks * s->bottom_blocks + other) * plane;
-        const float *values = slopes;
+        long at = (image * s->groups * s->top_blocks + block) * positions * 16;
         for (long y = 0; y < s->top[0]; y++)
-          for (long x = 0; x < s->top[1]; x++, values += 16) {
-            uint32_t bits = sparse_bits(values);
+          for (long x = 0; x < s->top[1]; x++, at += 16) {
+            floats16 slopes = read_channels(dtop, s->is_half, at);
+            uint32_t bits = nonzero16(slopes);
             if (!bits) continue;
+            float values[16];
+            store16(values, slopes);
             float *corner = target + sparse_corner(s, y, x);
 #define SCATTER(rows, width)                                                                                           \
   window_scatter(rows, width, bits, values, weights + row * width * 16, 16 * taps, corner + row * pitch, pitch)
@@ -182,39 +179,39 @@ static void sparse_backward_data(
           }
       }
     }
-    sparse_unpad(s, padded, dbottom + image * blocks * s->bottom[0] * s->bottom[1] * 16);
+    sparse_unpad(s, padded, dbottom, image * blocks * s->bottom[0] * s->bottom[1] * 16);
   }
 }
 
 /* Lists for each of 16 channels the corners of the windows that have a gradient, of any task, with the values of all tasks. A
    list has room for all positions. */
 MTL_INLINE void sparse_list(
-    const mtl_sparse *s, long tasks, const float *const *dtops, long place, long *counts, int32_t *places, float *values) {
+    const mtl_sparse *s, long tasks, const void *const *dtops, long at, long *counts, int32_t *places, float *values) {
   long positions = s->top[0] * s->top[1];
   memset(counts, 0, 16 * sizeof *counts);
   for (long y = 0; y < s->top[0]; y++)
-    for (long x = 0; x < s->top[1]; x++, place += 16) {
+    for (long x = 0; x < s->top[1]; x++, at += 16) {
       int32_t corner = (int32_t)sparse_corner(s, y, x);
       uint32_t bits = 0;
-      for (long t = 0; t < tasks; t++) bits |= sparse_bits(dtops[t] + place);
+      for (long t = 0; t < tasks; t++) bits |= nonzero16(read_channels(dtops[t], s->is_half, at));
       for (; bits; bits &= bits - 1) {
-        long k = __builtin_ctz(bits), at = counts[k]++;
-        places[k * positions + at] = corner;
-        for (long t = 0; t < tasks; t++) values[(k * tasks + t) * positions + at] = dtops[t][place + k];
+        long k = __builtin_ctz(bits), n = counts[k]++;
+        places[k * positions + n] = corner;
+        for (long t = 0; t < tasks; t++) values[(k * tasks + t) * positions + n] = read_value(dtops[t], s->is_half, at + k);
       }
     }
 }
 
-static void sparse_add_bias(const mtl_sparse *s, const float *slopes, float *dbias) {
+static void sparse_add_bias(const mtl_sparse *s, const void *dtop, long at, float *dbias) {
   floats16 total = load16(dbias);
-  for (long i = 0; i < s->top[0] * s->top[1]; i++) total += load16(slopes + 16 * i);
+  for (long i = 0; i < s->top[0] * s->top[1]; i++) total += read_channels(dtop, s->is_half, at + 16 * i);
   store16(dbias, total);
 }
 
 /* Units are images, whose gradients are added to `dweights`, which lie as the packed weights, task after task, and to
    `dbias`, in blocks of 16 channels. */
 static void sparse_backward_weights(
-    long from, long to, const mtl_sparse *s, const float *bottom, long tasks, const float *const *dtops, float *dweights,
+    long from, long to, const mtl_sparse *s, const void *bottom, long tasks, const void *const *dtops, float *dweights,
     float *dbias, float *scratch) {
   long taps = sparse_taps(s), pitch = sparse_pitch(s), plane = sparse_plane(s), positions = s->top[0] * s->top[1];
   long blocks = s->groups * s->bottom_blocks, top_blocks = s->groups * s->top_blocks;
@@ -223,14 +220,14 @@ static void sparse_backward_weights(
   int32_t *places = (int32_t *)(values + 16 * tasks * positions);
   long counts[16];
   for (long image = from; image < to; image++) {
-    sparse_pad(s, bottom + image * blocks * s->bottom[0] * s->bottom[1] * 16, padded);
+    sparse_pad(s, bottom, image * blocks * s->bottom[0] * s->bottom[1] * 16, padded);
     for (long block = 0; block < top_blocks; block++) {
-      long place = (image * top_blocks + block) * positions * 16;
+      long at = (image * top_blocks + block) * positions * 16;
       if (tasks == 1)
-        sparse_list(s, 1, dtops, place, counts, places, values);
+        sparse_list(s, 1, dtops, at, counts, places, values);
       else
-        sparse_list(s, tasks, dtops, place, counts, places, values);
-      for (long t = 0; t < tasks; t++) sparse_add_bias(s, dtops[t] + place, dbias + (t * top_blocks + block) * 16);
+        sparse_list(s, tasks, dtops, at, counts, places, values);
+      for (long t = 0; t < tasks; t++) sparse_add_bias(s, dtops[t], at, dbias + (t * top_blocks + block) * 16);
       for (long other = 0; other < s->bottom_blocks; other++) {
         float *sums = dweights + (block * s->bottom_blocks + other) * 256 * taps;
         const float *source = padded + (block / s->top_blocks * s->bottom_blocks + other) * plane;

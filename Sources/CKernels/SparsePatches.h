@@ -6,17 +6,11 @@
 #define load MTL_JOIN(load, MTL_WIDTH)
 #define store MTL_JOIN(store, MTL_WIDTH)
 
-/* A bit for each of up to 64 values: whether it is not zero. NaN is not. */
+/* A bit for each of up to 64 values: whether it is not zero. */
 MTL_INLINE uint64_t patch_bits(const float *values, long count) {
-  typedef bool bools16 __attribute__((ext_vector_type(16)));
   uint64_t bits = 0;
-  for (long i = 0; i < count; i += 16) {
-    floats16 v = load_lanes(values + i, count - i < 16 ? count - i : 16);
-    bools16 differs = __builtin_convertvector(v != 0, bools16);
-    uint16_t some;
-    memcpy(&some, &differs, sizeof some);
-    bits |= (uint64_t)some << i;
-  }
+  for (long i = 0; i < count; i += 16)
+    bits |= (uint64_t)nonzero16(load_lanes(values + i, count - i < 16 ? count - i : 16)) << i;
   return bits;
 }
 

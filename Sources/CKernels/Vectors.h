@@ -182,3 +182,29 @@ MTL_INLINE halves16 halve16(floats16 v) {
   rounded = v == v ? rounded : (bits | 0x400000);
   return __builtin_convertvector(rounded >> 16, halves16);
 }
+
+/* 16 channels at element `at` of a blob, which is of floats or of bfloats. */
+MTL_INLINE floats16 read_channels(const void *blob, bool is_half, long at) {
+  return is_half ? widen16(*(const halves16 *)((const uint16_t *)blob + at)) : load16((const float *)blob + at);
+}
+
+MTL_INLINE void write_channels(void *blob, bool is_half, long at, floats16 v) {
+  if (is_half)
+    *(halves16 *)((uint16_t *)blob + at) = halve16(v);
+  else
+    store16((float *)blob + at, v);
+}
+
+/* Element `at` of such a blob. */
+MTL_INLINE float read_value(const void *blob, bool is_half, long at) {
+  return is_half ? as_floats1((ints1)((int32_t)((const uint16_t *)blob)[at] << 16))[0] : ((const float *)blob)[at];
+}
+
+/* A bit for each channel: whether it is not zero. NaN is not. */
+MTL_INLINE uint32_t nonzero16(floats16 v) {
+  typedef bool bools16 __attribute__((ext_vector_type(16)));
+  bools16 differs = __builtin_convertvector(v != 0, bools16);
+  uint16_t bits;
+  memcpy(&bits, &differs, sizeof bits);
+  return bits;
+}

@@ -69,18 +69,6 @@ MTL_INLINE struct winograd_tile winograd_tile(const mtl_winograd *w, long tile) 
   return (struct winograd_tile){tile / (across * down), place / across * 4, place % across * 4};
 }
 
-/* 16 channels at element `at` of a blob, which is of floats or of bfloats. */
-MTL_INLINE floats16 winograd_read(const void *blob, bool is_half, long at) {
-  return is_half ? widen16(*(const halves16 *)((const uint16_t *)blob + at)) : load16((const float *)blob + at);
-}
-
-MTL_INLINE void winograd_write(void *blob, bool is_half, long at, floats16 v) {
-  if (is_half)
-    *(halves16 *)((uint16_t *)blob + at) = halve16(v);
-  else
-    store16((float *)blob + at, v);
-}
-
 /* A size x size square of 16 channels of the plane that begins at element `plane`; zeros where it is out of the plane. */
 MTL_INLINE void winograd_load(
     const void *blob, bool is_half, long plane, long height, long width, long y, long x, int size, floats16 *square) {
@@ -89,7 +77,7 @@ MTL_INLINE void winograd_load(
 #pragma clang loop unroll(full)
     for (int i = 0; i < size; i++) {
 #pragma clang loop unroll(full)
-      for (int j = 0; j < size; j++) square[i * size + j] = winograd_read(blob, is_half, corner + (i * width + j) * 16);
+      for (int j = 0; j < size; j++) square[i * size + j] = read_channels(blob, is_half, corner + (i * width + j) * 16);
     }
     return;
   }
@@ -97,7 +85,7 @@ MTL_INLINE void winograd_load(
     for (int j = 0; j < size; j++) {
       bool is_real = y + i >= 0 && y + i < height && x + j >= 0 && x + j < width;
       long at = plane + ((y + i) * width + x + j) * 16;
-      square[i * size + j] = is_real ? winograd_read(blob, is_half, at) : (floats16)0;
+      square[i * size + j] = is_real ? read_channels(blob, is_half, at) : (floats16)0;
     }
   }
 }
@@ -165,9 +153,9 @@ static void winograd_gather_top(
 
 /* Writes a sum into the top. */
 MTL_INLINE void winograd_write_top(void *top, bool is_half, const mtl_epilogue *epilogue, long at, floats16 v) {
-  if (epilogue->addend) v += winograd_read(epilogue->addend, is_half, at);
+  if (epilogue->addend) v += read_channels(epilogue->addend, is_half, at);
   if (epilogue->rectifies) v = v < 0.0f ? (floats16)0.0f : v;
-  winograd_write(top, is_half, at, v);
+  write_channels(top, is_half, at, v);
 }
 
 /* Writes the top from a chunk's M. */

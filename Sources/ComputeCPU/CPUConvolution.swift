@@ -47,7 +47,7 @@ final class CPUConvolution: ConvolutionOp {
     }
     sparse =
       SparseGradients.canDo(description, choice)
-      ? SparseGradients(description, pool: pool) : nil
+      ? SparseGradients(description, isHalf: choice.isHalf, pool: pool) : nil
     scratchByteCount = max(
       forwardPass.byteCount(MTL_SCRATCH), backwardDataPass?.byteCount(MTL_SCRATCH) ?? 0,
       parameters?.scratchByteCount ?? 0, sparse?.scratchByteCount ?? 0)

@@ -26,14 +26,14 @@ final class SparseGradients {
   /// - Parameter choice: what computes the convolution otherwise.
   static func canDo(_ d: ConvolutionDescription, _ choice: ConvolutionChoice) -> Bool {
     let perGroup = [d.bottomChannels / d.groups, d.topChannels / d.groups]
-    return !choice.isHalf && choice.bottom == .blocked16 && choice.top == .blocked16 && d.kernel.count == 2
+    return choice.bottom == .blocked16 && choice.top == .blocked16 && d.kernel.count == 2
       && d.kernel[0] == d.kernel[1]
       && (2...5).contains(d.kernel[0]) && d.dilation == [1, 1] && !d.isTransposed
       && perGroup.allSatisfy { $0 >= 16 } && (d.groups == 1 || perGroup.allSatisfy { $0 % 16 == 0 })
       && d.weightShape.count <= mostWeights && (d.learns || d.bottomGradient)
   }
 
-  init(_ description: ConvolutionDescription, pool: ThreadPool) {
+  init(_ description: ConvolutionDescription, isHalf: Bool, pool: ThreadPool) {
     self.description = description
     self.pool = pool
     let d = description
@@ -48,7 +48,7 @@ final class SparseGradients {
         bottom_blocks: blocks(d.bottomChannels), top_blocks: blocks(d.topChannels),
         bottom: (d.bottomExtents[0], d.bottomExtents[1]), top: (d.topExtents[0], d.topExtents[1]),
         kernel: d.kernel[0], stride: (d.stride[0], d.stride[1]), pad_before: (d.padBefore[0], d.padBefore[1]),
-        pad_after: (after(0), after(1))))
+        pad_after: (after(0), after(1)), is_half: isHalf))
     weightsSize = mtl_sparse_weights_size(sparse)
     biasSize = blocks(d.topChannels) * d.groups * 16
     tasksAtOnce = max(1, min(d.taskCount, SparseGradients.gradientSize / (weightsSize + biasSize)))
@@ -60,21 +60,17 @@ final class SparseGradients {
 
   deinit { sparse.deallocate() }
 
-  /// Floats of an image's gradient of the top.
-  private var topSize: Int {
-    let s = sparse.pointee
-    return s.groups * s.top_blocks * 16 * s.top.0 * s.top.1
-  }
-
-  /// Whether so much is zero that these passes are faster; the fewer taps a window has, the more has to be. Some images tell.
+  /// Whether so much is zero that these passes are faster; the fewer taps a window has, the more has to be, and twice as much
+  /// beside direct kernels in bfloat. Some images tell.
   func pay(_ topGradient: UnsafeRawPointer) -> Bool {
     let images = min(SparseGradients.sample, description.batch)
     var count = 0
     for index in 0..<images {
-      count += mtl_sparse_count(sparse, topGradient.floats + description.batch * index / images * topSize)
+      count += mtl_sparse_count(sparse, topGradient, description.batch * index / images)
     }
     let all = images * description.topShape.count / description.batch
-    return description.kernel[0] < 4 ? 5 * count < 2 * all : 5 * count < 3 * all
+    let most = (description.kernel[0] < 4 ? 2 : 3) * all
+    return 5 * count < (sparse.pointee.is_half ? most / 2 : most)
   }
 
   /// Each has scratch memory of its own. (Loops over them are written out: a closure within a closure would be allocated in
@@ -93,8 +89,8 @@ final class SparseGradients {
     pool.run(pieces, grain: 1) { from, to in
       for piece in from..<to {
         mtl_sparse_backward_data(
-          images * piece / pieces, images * (piece + 1) / pieces, sparse, topGradient.floats, packed,
-          bottomGradient.floats, packed + weightsSize + piece * threadScratch)
+          images * piece / pieces, images * (piece + 1) / pieces, sparse, topGradient, packed,
+          bottomGradient, packed + weightsSize + piece * threadScratch)
       }
     }
   }
@@ -105,14 +101,14 @@ final class SparseGradients {
     weights: Parameter, bias: Parameter?, scratch: UnsafeMutableRawPointer, select: (Int) -> Void
   ) {
     let (images, pieces) = (description.batch, self.pieces)
-    topGradients.withMemoryRebound(to: UnsafePointer<Float>?.self, capacity: tasks) { slopes in
+    topGradients.withMemoryRebound(to: UnsafeRawPointer?.self, capacity: tasks) { slopes in
       pool.run(pieces, grain: 1) { from, to in
         for piece in from..<to {
           let own = scratch.floats + piece * threadScratch
           let sums = own + kernelScratch
           sums.update(repeating: 0, count: tasks * (weightsSize + biasSize))
           mtl_sparse_backward_weights(
-            images * piece / pieces, images * (piece + 1) / pieces, sparse, bottom.floats, tasks, slopes, sums,
+            images * piece / pieces, images * (piece + 1) / pieces, sparse, bottom, tasks, slopes, sums,
             sums + tasks * weightsSize, own)
         }
       }

@@ -162,6 +162,25 @@ import Testing
     #expect(whole[1].contains { $0.isNaN })
   }
 
+  /// In bfloat, with values that are bfloats: the same sums, and a bottom gradient that is rounded once.
+  @Test(.enabled(if: (try? CPUEngine(threads: 1, precision: .bfloat)) != nil)) func blobsOfHalves() throws {
+    let description = Self.describe([2, 32, 20, 20], top: [64, 20, 20], kernel: [5, 5], pad: [2, 2])
+    func rounded(_ values: [Float]) -> [Float] { values.map { ($0 * 64).rounded() / 64 } }
+    let top = [rounded(drawSparse(description.topShape.count, period: 5, 3))]
+    var bottom = rounded(draw(description.bottomShape.count, 1))
+    let wanted = try gradients(description, ReferenceEngine(), top, bottom: bottom)
+    let engine = try CPUEngine(threads: 2, precision: .bfloat)
+    try #require(!engine.convolution(description).topLayout.holdsFloats)
+    let found = try gradients(description, engine, top, bottom: bottom)
+    expectClose(Array(found[1...]), Array(wanted[1...]))
+    for (x, y) in zip(found[0], wanted[0]) { #expect(abs(x - y) <= 0x1p-8 * abs(y) + 1e-5) }
+    // Sums of halves would not be exact, and dense kernels would read what has no gradient.
+    var half = top[0]
+    for index in (half.count / 2)..<half.count { half[index] = 0 }
+    for index in (bottom.count / 2)..<bottom.count { bottom[index] = .nan }
+    #expect(try gradients(description, engine, [half], bottom: bottom)[1].allSatisfy(\.isFinite))
+  }
+
   /// What is no number is not zero.
   @Test(arguments: [descriptions[0], blocked[0]])
   func numbersThatAreNoneStay(_ description: ConvolutionDescription) throws {

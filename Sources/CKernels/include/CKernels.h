@@ -153,10 +153,12 @@ void mtl_patches_backward_weights(
 typedef struct {
   long groups, bottom_channels, top_channels, bottom_blocks, top_blocks, bottom[2], top[2];
   long kernel, stride[2], pad_before[2], pad_after[2];
+  /* Whether bottom, top and their gradients are of bfloats. */
+  bool is_half;
 } mtl_sparse;
 
 /* How much of an image's gradient of the top is not zero. */
-long mtl_sparse_count(const mtl_sparse *sparse, const float *dtop);
+long mtl_sparse_count(const mtl_sparse *sparse, const void *dtop, long image);
 /* Floats of the packed weights, and of scratch memory for each thread, with gradients of `tasks` tops at once. */
 long mtl_sparse_weights_size(const mtl_sparse *sparse);
 long mtl_sparse_scratch(const mtl_sparse *sparse, long tasks);
@@ -164,11 +166,10 @@ long mtl_sparse_scratch(const mtl_sparse *sparse, long tasks);
 void mtl_sparse_pack(long from, long to, const mtl_sparse *sparse, const float *weights, float *packed);
 /* Units are images. */
 void mtl_sparse_backward_data(
-    long from, long to, const mtl_sparse *sparse, const float *dtop, const float *packed, float *dbottom,
-    float *scratch);
+    long from, long to, const mtl_sparse *sparse, const void *dtop, const float *packed, void *dbottom, float *scratch);
 /* Units are images; adds to `dweights`, which lie as the packed weights, and to `dbias` (whole blocks), task after task. */
 void mtl_sparse_backward_weights(
-    long from, long to, const mtl_sparse *sparse, const float *bottom, long tasks, const float *const *dtops,
+    long from, long to, const mtl_sparse *sparse, const void *bottom, long tasks, const void *const *dtops,
     float *dweights, float *dbias, float *scratch);
 /* Adds what `parts` threads have in `sums`, `step` floats from each other, to `dweights`, or overwrites. Units are top channels,
    of all groups. */
