@@ -84,6 +84,59 @@ import Testing
     #expect(gains[1] == nil)
   }
 
+  /// Losses with several values, as a loss_weight on a blob makes them.
+  @Test func readsLossesOfSeveralValues() throws {
+    try write(
+      Self.tasks + "\n"
+        + #"{"iteration":0,"phase":"test","test_net":0,"losses":{"loss_kind":{"value":[1,3],"weight":1},"loss_size":{"value":4,"weight":1}},"metrics":{}}"#,
+      "several")
+    let history = try TaskHistory(folder + "/several")
+    #expect(history.testLosses.map { $0.map(\.value) } == [[2], [4]])
+  }
+
+  /// A task of which nothing was measured leaves its row and column free, and no cell gets into another place.
+  @Test func unmeasuredTasksHaveNoCells() throws {
+    let cosines =
+      #"{"iteration":5,"phase":"conflict","tasks":["a","b","c"],"norms":[1,0,2],"cosines":[[1,null,0.25],[null,null,null],[0.25,null,1]],"milliseconds":2}"#
+    let names = ["a", "b", "c"].map { #"{"name":"\#($0)","losses":["\#($0)"],"metrics":[]}"# }.joined(separator: ",")
+    try write(#"{"iteration":0,"phase":"event","task_outputs":[\#(names)]}"# + "\n" + cosines, "holes")
+    let history = try TaskHistory(folder + "/holes")
+    let script = TaskPicture(history: history, gains: [nil, nil, nil]).script(format: "svg", output: "x.svg")
+    let block = try #require(
+      script.components(separatedBy: "$cosines << END\n").dropFirst().first?.components(separatedBy: "\nEND").first)
+    #expect(
+      block.split(separator: "\n") == [
+        "0.0 0 -0.5 0.5 -0.5 0.5 1.0", "2.0 0 1.5 2.5 -0.5 0.5 0.25", "0.0 2 -0.5 0.5 1.5 2.5 0.25",
+        "2.0 2 1.5 2.5 1.5 2.5 1.0",
+      ])
+    // A gradient of zero is none.
+    #expect(script.contains("set logscale y"))
+  }
+
+  /// Forty curves would be a knot.
+  @Test func manyTasksHaveRows() throws {
+    let names = (0..<40).map { #"{"name":"t\#($0)","losses":["l\#($0)"],"metrics":[]}"# }.joined(separator: ",")
+    let lines = (0..<200).map { iteration in
+      let losses = (0..<40).filter { $0 != 7 }.map { #""l\#($0)":{"value":\#(iteration + $0 + 1),"weight":1}"# }
+      return
+        #"{"iteration":\#(iteration * 10),"phase":"train","losses":{\#(losses.joined(separator: ","))},"metrics":{}}"#
+    }
+    try write(
+      ([#"{"iteration":0,"phase":"event","task_outputs":[\#(names)]}"#] + lines
+        + [#"{"iteration":500,"phase":"event","stopped":"t3","value":30}"#]).joined(separator: "\n"), "many")
+    let script = TaskPicture(history: try TaskHistory(folder + "/many"), gains: []).script(
+      format: "svg", output: "x.svg")
+    // 50 cells of 4 iterations each, but of the task without a loss.
+    let cells = script.components(separatedBy: "\n").filter {
+      $0.split(separator: " ").count == 7 && Double($0.prefix { $0 != " " }) != nil
+    }
+    #expect(cells.count == 39 * 50)
+    #expect(cells[0] == "20.0 0 0.0 40.0 -0.5 0.5 2.5")
+    #expect(!cells.contains { $0.split(separator: " ")[1] == "7" })
+    #expect(script.contains("'t7' 7") && script.contains("set logscale cb"))
+    #expect(script.contains("set arrow from 500.0,2.5 to 500.0,3.5 nohead"))
+  }
+
   @Test func refusesFilesWithoutTasks() throws {
     try write(#"{"iteration":0,"phase":"train","loss":2,"losses":{},"metrics":{}}"#, "old")
     #expect(throws: Diagnostic.self) { try TaskHistory(folder + "/old") }
