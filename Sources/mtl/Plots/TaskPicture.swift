@@ -15,15 +15,15 @@ struct TaskPicture {
   private static let mostCurves = 12
   /// Of a row.
   private static let mostCells = 60
-  /// From low to high, legible without colours too.
-  private static let rising =
-    "set palette defined (0 '#30123b', 1 '#4675ed', 2 '#1bcfd4', 3 '#a4fc3c', 4 '#fbb938', 5 '#e1dd37')"
+  /// From low to high, dark to light.
+  private static let rising = "set palette defined (0 '#440154', 1 '#3b528b', 2 '#21918c', 3 '#5ec962', 4 '#fde725')"
   /// Blue for tasks that pull together, red for those that pull apart.
   private static let signed = "set palette defined (-1 '#d73027', 0 '#ffffff', 1 '#4575b4')"
   /// What a panel starts with, whatever the one before it has set.
   private static let plain = [
     "unset arrow", "unset label", "unset object", "unset offsets", "unset logscale", "unset cblabel", "unset xzeroaxis",
-    "set autoscale xycb", "set xtics autofreq norotate", "set ytics autofreq", "set grid linecolor '#dddddd'",
+    "set autoscale xy", "set autoscale cb", "set cbtics autofreq", "set xtics autofreq norotate", "set ytics autofreq",
+    "set grid linecolor '#dddddd'",
     "set xlabel 'iteration'", "set key outside right top samplen 1.5 spacing 1.1",
   ]
 
@@ -141,7 +141,7 @@ struct TaskPicture {
     let last = starts[starts.count - 1]
     let end = max(iterations[iterations.count - 1], last + (starts.count > 1 ? last - starts[starts.count - 2] : 1))
     var cells: [String] = []
-    var most = 0.0
+    var means: [Double] = []
     for (task, points) in curves.enumerated() {
       for (place, start) in starts.enumerated() {
         let next = place + 1 < starts.count ? starts[place + 1] : end
@@ -149,7 +149,7 @@ struct TaskPicture {
           .map(\.value)
         guard !values.isEmpty else { continue }
         let mean = values.reduce(0, +) / Double(values.count)
-        most = max(most, abs(mean))
+        means.append(mean)
         cells.append(TaskPicture.cell(start, next, row: task, mean))
       }
     }
@@ -161,10 +161,21 @@ struct TaskPicture {
     let name = "$\(title.filter(\.isLetter))"
     return Panel(
       title: title + (stops.isEmpty ? "" : ", to the black mark where it stopped"), unit: "",
-      settings: rowSettings(unit) + stops + [
-        isSigned ? TaskPicture.signed : TaskPicture.rising, "set xrange [\(starts[0]):\(end)]",
-      ] + (isSigned && most > 0 ? ["set cbrange [\(-most):\(most)]"] : isLogarithmic ? ["set logscale cb"] : []),
+      settings: rowSettings(unit) + stops + ["set xrange [\(starts[0]):\(end)]"]
+        + TaskPicture.colours(of: means, isLogarithmic: isLogarithmic, isSigned: isSigned),
       data: ["\(name) << END"] + cells + ["END"], plot: "plot \(name) \(TaskPicture.cellStyle)")
+  }
+
+  private static func colours(of values: [Double], isLogarithmic: Bool, isSigned: Bool) -> [String] {
+    if isSigned {
+      let most = values.map(abs).max() ?? 0
+      return [signed] + (most > 0 ? ["set cbrange [\(-most):\(most)]"] : [])
+    }
+    guard isLogarithmic, let least = values.min(), let most = values.max(), least > 0 else { return [rising] }
+    // gnuplot names the powers of ten alone.
+    let powers = Int(log10(least).rounded(.down))...Int(log10(most).rounded(.up))
+    let tics = powers.flatMap { power in [1, 2, 5].map { $0 * pow(10, Double(power)) } }
+    return [rising, "set logscale cb", "set cbtics (\(tics.map { logText($0) }.joined(separator: ", ")))"]
   }
 
   /// x, y, their ranges, and the value.

@@ -102,10 +102,8 @@ import Testing
     try write(#"{"iteration":0,"phase":"event","task_outputs":[\#(names)]}"# + "\n" + cosines, "holes")
     let history = try TaskHistory(folder + "/holes")
     let script = TaskPicture(history: history, gains: [nil, nil, nil]).script(format: "svg", output: "x.svg")
-    let block = try #require(
-      script.components(separatedBy: "$cosines << END\n").dropFirst().first?.components(separatedBy: "\nEND").first)
     #expect(
-      block.split(separator: "\n") == [
+      try block("$cosines", script) == [
         "0.0 0 -0.5 0.5 -0.5 0.5 1.0", "2.0 0 1.5 2.5 -0.5 0.5 0.25", "0.0 2 -0.5 0.5 1.5 2.5 0.25",
         "2.0 2 1.5 2.5 1.5 2.5 1.0",
       ])
@@ -113,8 +111,27 @@ import Testing
     #expect(script.contains("set logscale y"))
   }
 
-  /// Forty curves would be a knot.
-  @Test func manyTasksHaveRows() throws {
+  /// The lines of a block of data.
+  private func block(_ name: String, _ script: String) throws -> [String] {
+    let start = try #require(script.components(separatedBy: "\(name) << END\n").dropFirst().first)
+    return start.components(separatedBy: "\nEND")[0].components(separatedBy: "\n")
+  }
+
+  /// gnuplot draws each kind of panel, of few tasks and of many.
+  @Test(arguments: [2, 40]) func aPictureIsDrawn(_ tasks: Int) throws {
+    if tasks == 40 { try writeMany() }
+    let history = try TaskHistory(folder + (tasks == 40 ? "/many" : "/run"))
+    #expect(history.tasks.count == tasks)
+    let picture = TaskPicture(history: history, gains: history.tasks.map { _ in 0.5 })
+    try PlotScript.write(to: folder + "/tasks.svg", script: picture.script)
+    let svg = try String(contentsOfFile: folder + "/tasks.svg", encoding: .utf8)
+    for text in ["training loss", "norm of the gradient", "cosine of the gradients of two tasks", "delta_m +50.00 %"] {
+      #expect(svg.contains(text), "\(text)")
+    }
+  }
+
+  /// Of task 7 there is no loss, and task 3 stops.
+  private func writeMany() throws {
     let names = (0..<40).map { #"{"name":"t\#($0)","losses":["l\#($0)"],"metrics":[]}"# }.joined(separator: ",")
     let lines = (0..<200).map { iteration in
       let losses = (0..<40).filter { $0 != 7 }.map { #""l\#($0)":{"value":\#(iteration + $0 + 1),"weight":1}"# }
@@ -123,13 +140,19 @@ import Testing
     }
     try write(
       ([#"{"iteration":0,"phase":"event","task_outputs":[\#(names)]}"#] + lines
-        + [#"{"iteration":500,"phase":"event","stopped":"t3","value":30}"#]).joined(separator: "\n"), "many")
+        + [
+          #"{"iteration":500,"phase":"event","stopped":"t3","value":30}"#,
+          #"{"iteration":500,"phase":"conflict","tasks":["t1","t2"],"norms":[1,2],"cosines":[[1,-1],[-1,1]],"milliseconds":2}"#,
+        ]).joined(separator: "\n"), "many")
+  }
+
+  /// Forty curves would be a knot.
+  @Test func manyTasksHaveRows() throws {
+    try writeMany()
     let script = TaskPicture(history: try TaskHistory(folder + "/many"), gains: []).script(
       format: "svg", output: "x.svg")
     // 50 cells of 4 iterations each, but of the task without a loss.
-    let cells = script.components(separatedBy: "\n").filter {
-      $0.split(separator: " ").count == 7 && Double($0.prefix { $0 != " " }) != nil
-    }
+    let cells = try block("$trainingloss", script)
     #expect(cells.count == 39 * 50)
     #expect(cells[0] == "20.0 0 0.0 40.0 -0.5 0.5 2.5")
     #expect(!cells.contains { $0.split(separator: " ")[1] == "7" })
