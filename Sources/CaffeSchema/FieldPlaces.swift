@@ -21,6 +21,8 @@ package struct FieldPlaces: Sendable {
   /// Fields that stand elsewhere than their name says, because an older form of the file was upgraded: from the path
   /// in the new form to the path in the text, both relative to the root. An empty path is the message itself.
   private var moved: [String: String] = [:]
+  /// Of messages that were merged into this one, one after the other; see `overlaid`.
+  private var overlays: [FieldPlaces] = []
 
   private init(file: String?, positions: [String: Position], root: String) {
     self.file = file
@@ -43,6 +45,11 @@ package struct FieldPlaces: Sendable {
     guard let file else { return nil }
     var wanted = FieldPath.joined(scope, path)
     while true {
+      for level in overlays.indices.reversed() {
+        if let position = position(wanted, inOverlay: level), let file = overlays[level].file {
+          return SourceLocation(file: file, line: Int(position.line), column: Int(position.column))
+        }
+      }
       if let position = position(ofText: FieldPath.joined(root, inText(wanted))) {
         return SourceLocation(file: file, line: Int(position.line), column: Int(position.column))
       }
@@ -56,6 +63,39 @@ package struct FieldPlaces: Sendable {
     var copy = self
     copy.scope = FieldPath.joined(scope, path)
     return copy
+  }
+
+  /// The places once another message was merged into this one: its fields take the place of the same ones, and its repeated
+  /// ones come behind.
+  ///
+  /// - Parameter places: of the other message, which may be of another file.
+  package func overlaid(by places: FieldPlaces) -> FieldPlaces {
+    var copy = self
+    copy.overlays.append(places)
+    return copy
+  }
+
+  /// - Parameter path: in the merged message.
+  private func position(_ path: String, inOverlay level: Int) -> Position? {
+    var (merged, own) = ("", "")
+    for field in path.split(separator: ".").map(String.init) {
+      guard let open = field.firstIndex(of: "["), let index = Int(field[open...].dropFirst().dropLast()) else {
+        (merged, own) = (FieldPath.joined(merged, field), FieldPath.joined(own, field))
+        continue
+      }
+      let list = FieldPath.joined(merged, String(field[..<open]))
+      let before = (0..<index).count { isGiven("\(list)[\($0)]", below: level) }
+      if isGiven("\(list)[\(index)]", below: level) { return nil }
+      merged = "\(list)[\(index)]"
+      own = FieldPath.joined(own, "\(field[..<open])[\(index - before)]")
+    }
+    return own.isEmpty ? nil : overlays[level].exactPosition(own)
+  }
+
+  /// Whether this message gives a field, or one of the overlays below a level.
+  private func isGiven(_ path: String, below level: Int) -> Bool {
+    position(ofText: FieldPath.joined(root, inText(path))) != nil
+      || (0..<level).contains { position(path, inOverlay: $0) != nil }
   }
 
   /// The places of a message that an upgrade made from the one at `path`; see `moved`.

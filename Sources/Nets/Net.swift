@@ -25,6 +25,8 @@ package final class Net {
   private let memory: Memory
   private let sites: [BlobSite]
   private let runs: [any LayerRun]
+  /// What its layers were chosen by.
+  let state: NetState
   /// Is told of each step that has run; nil for nobody. The blobs of a step are sure to be there in nets that keep
   /// everything.
   package var watcher: ((Step) throws -> Void)?
@@ -36,7 +38,8 @@ package final class Net {
     self.source = source
     self.engine = engine
     name = source.parameter.name
-    phase = options.state.phase
+    state = options.state
+    phase = state.phase
     clock = NetClock(seed: options.seed)
     var graphOptions = options.graph
     graphOptions.forceBackward = graphOptions.forceBackward || source.parameter.forceBackward

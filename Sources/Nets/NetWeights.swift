@@ -91,9 +91,14 @@ extension Net {
 
   /// The whole definition, all phases, with the present values of every parameter: what a `.caffemodel` holds.
   ///
+  /// Its `state` has the stages and the level that the net was built in, so that a test needs not be told them again. Caffe
+  /// takes the layers alone from a file of weights (`Net::CopyTrainedLayersFrom` in BVLC/caffe, src/caffe/net.cpp).
+  ///
   /// - Parameter gradients: adds the gradients as `diff` (`snapshot_diff`).
   package func snapshot(gradients: Bool = false) -> NetParameter {
     var snapshot = source.parameter
+    if !state.stage.isEmpty { snapshot.state.stage = state.stage }
+    if state.hasLevel { snapshot.state.level = state.level }
     for index in snapshot.layer.indices {
       guard let node = graph.nodes.firstIndex(where: { $0.fields.name == snapshot.layer[index].name }) else { continue }
       snapshot.layer[index].blobs = parameterTable.byLayer[node].map { BlobProto($0, gradients: gradients) }

@@ -71,8 +71,8 @@ package final class Solver {
   var isOver = false
   /// The iterations of this run's snapshots that are there.
   var keptSnapshots: [Int] = []
-  /// The newest snapshot: its iteration and the path of its state.
-  var newestSnapshot: (iteration: Int, path: String)?
+  /// The newest snapshot: its iteration, the path of its state, and whether training had ended.
+  var newestSnapshot: (iteration: Int, path: String, isOver: Bool)?
   var nonFinite = NonFiniteCount()
   /// The passes of the test nets before the test that is going on.
   var passesBeforeTest: [Int]?
@@ -125,13 +125,15 @@ package final class Solver {
       try prepareSnapshots()
     }
     for recorder in options.recorders {
-      try recorder.start(at: iteration)
+      // The last test of a run that is over is not done again.
+      try recorder.start(at: isOver ? iteration + 1 : iteration)
       recorder.add(.tasks(taskOutputs), at: iteration)
     }
     log.solving(nets.train.name, policy: settings.parameter.lrPolicy)
     do {
       while iteration < settings.maxIterations, !isOver {
         let loss = try step()
+        try heedRecorders()
         progress(Progress(iteration: iteration, maxIterations: settings.maxIterations, loss: loss))
         try heed()
         if wantsSnapshot || settings.snapshotInterval > 0 && iteration % settings.snapshotInterval == 0 {
@@ -158,6 +160,11 @@ package final class Solver {
     case .snapshot: wantsSnapshot = true
     case .stop: throw Stop()
     }
+  }
+
+  /// - Throws: the fault of a recorder without which the run is worth nothing.
+  private func heedRecorders() throws {
+    for recorder in options.recorders { if let fault = recorder.fault { throw fault } }
   }
 
   /// One iteration. After a rollback, `iteration` is that of the snapshot.
@@ -231,6 +238,7 @@ package final class Solver {
       nets.train.clock.pass -= 1
     }
     if isTestDue, !isOver { try testAll() }
+    try heedRecorders()
     log.optimizationDone()
   }
 

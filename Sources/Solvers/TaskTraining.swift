@@ -33,11 +33,12 @@ final class TaskTraining {
   /// As they were before the iteration.
   private var before: (weighting: any Weighting, weights: [Double])
   private var moment: WeightingMoment
-  /// The sum over the passes of the iteration, and of the last pass.
-  private var lossSum: [Double]
+  /// Of the last pass.
   private var lastLosses: [Double]
-  /// Whether the losses stay as the net has them: then an iteration makes no arrays.
-  private let isFixed: Bool
+  /// Sums over the passes of the iteration in which something was labelled for the task, and how many those were.
+  private var lossSum: [Double]
+  private var weightSum: [Double]
+  private var labelledPasses: [Double]
   /// Whether this iteration runs task by task only to measure.
   private var measures = false
   private var backwardSeconds = 0.0
@@ -58,8 +59,7 @@ final class TaskTraining {
     weighting = settings.multiTask.makeWeighting(tasks: tasks.map(\.name))
     weights = tasks.map { _ in 1 }
     lossSum = tasks.map { _ in 0 }
-    lastLosses = lossSum
-    isFixed = weighting is FixedWeighting
+    (lastLosses, weightSum, labelledPasses) = (lossSum, lossSum, lossSum)
     before = (weighting, weights)
     let passes = net.passesInRound ?? 1
     moment = WeightingMoment(
@@ -75,7 +75,7 @@ final class TaskTraining {
     before = (weighting, weights)
     moment.iteration = iteration
     moment.rate = Double(rate)
-    for index in tasks.indices { lossSum[index] = 0 }
+    for index in tasks.indices { (lossSum[index], weightSum[index], labelledPasses[index]) = (0, 0, 0) }
     conflict = nil
     backwardSeconds = 0
     measures = isMeasured && net.measuringSteps != nil
@@ -85,18 +85,19 @@ final class TaskTraining {
 
   /// Backward of a pass that has just run forward.
   func backward() throws {
-    for (index, task) in tasks.enumerated() {
-      lastLosses[index] = task.loss
-      lossSum[index] += lastLosses[index]
-    }
+    for (index, task) in tasks.enumerated() { lastLosses[index] = task.loss }
     switch weighting {
-    case _ where isFixed: break
     case let weighting as any LossWeighting:
       weights = weighting.weights(lastLosses, moment)
       for (task, weight) in zip(tasks, weights) { task.multiply(by: weight) }
     case let weighting as any GradientWeighting:
       for (task, scale) in zip(tasks, weighting.scales(lastLosses, moment)) { task.multiply(by: scale) }
     default: break
+    }
+    for index in tasks.indices where lastLosses[index] != 0 {
+      lossSum[index] += lastLosses[index]
+      weightSum[index] += weights[index]
+      labelledPasses[index] += 1
     }
     let start = monotonicSeconds()
     if measures { try net.backwardTaskByTask() } else { try net.backward() }
@@ -113,28 +114,33 @@ final class TaskTraining {
       guard gram.isFinite else { return false }
       if measures {
         gradients.combine(tasks.map { _ in 1 })
-        note(gram, dividedBy: weights, seconds: backwardSeconds + monotonicSeconds() - start)
+        // Of several passes each has its own weights.
+        note(
+          gram, dividedBy: labelledMeans(weightSum), passes: iterationSize,
+          seconds: backwardSeconds + monotonicSeconds() - start)
       } else {
         combine(gradients, gram, meanLosses)
       }
     } else if settings.order == .together {
       usualBackwardSeconds = backwardSeconds
     }
-    if !isFixed, var learned = weighting as? any LossWeighting {
+    if var learned = weighting as? any LossWeighting {
       learned.learn(meanLosses, moment)
       weighting = learned
     }
     return true
   }
 
-  private var meanLosses: [Double] { lossSum.map { $0 / Double(iterationSize) } }
+  private var meanLosses: [Double] { labelledMeans(lossSum) }
+
+  private func labelledMeans(_ sums: [Double]) -> [Double] { zip(sums, labelledPasses).map { $0 / max(1, $1) } }
 
   private func combine(_ gradients: TaskGradients, _ gram: GramMatrix, _ losses: [Double]) {
     let scales = self.scales(losses)
     let found = weigh(gram, zip(losses, scales).map { $0 * $1 })
     gradients.combine(found.map(Float.init))
     weights = zip(found, scales).map { $0 * $1 }
-    if isMeasured { note(gram, dividedBy: scales, seconds: nil) }
+    if isMeasured { note(gram, dividedBy: scales, passes: iterationSize, seconds: nil) }
   }
 
   private func scales(_ losses: [Double]) -> [Double] {
@@ -154,7 +160,7 @@ final class TaskTraining {
     let scales = self.scales(lastLosses)
     let found = weigh(gram, zip(lastLosses, scales).map { $0 * $1 })
     weights = zip(found, scales).map { $0 * $1 }
-    if isMeasured { note(gram, dividedBy: scales, seconds: nil) }
+    if isMeasured { note(gram, dividedBy: scales, passes: 1, seconds: nil) }
     return found.map(Float.init)
   }
 
@@ -177,12 +183,14 @@ final class TaskTraining {
 
   // MARK: What it tells
 
-  /// - Parameter factors: what the losses were multiplied by before their gradients were taken.
-  private func note(_ gram: GramMatrix, dividedBy factors: [Double], seconds: Double?) {
+  /// - Parameters:
+  ///   - factors: what the losses were multiplied by before their gradients were taken.
+  ///   - passes: how many of them the gradients are the sum of.
+  private func note(_ gram: GramMatrix, dividedBy factors: [Double], passes: Int, seconds: Double?) {
     var plain = gram
     for a in tasks.indices {
       for b in tasks.indices {
-        let factor = factors[a] * factors[b] * Double(iterationSize * iterationSize)
+        let factor = factors[a] * factors[b] * Double(passes * passes)
         plain[a, b] = factor == 0 ? 0 : gram[a, b] / factor
       }
     }

@@ -59,4 +59,28 @@ import Testing
     #expect(blob.message.data.count == 1000)
     #expect(blob.places.location("data[999]")?.description == "b")
   }
+
+  /// Fields of what was merged in are where it gives them; its repeated ones come behind those that there were.
+  @Test(arguments: [
+    ("base_lr", "o:2:3"), ("type", "s:1:1"), ("multi_task.weighting", "o:3:16"), ("multi_task.task[0].name", "s:3:21"),
+    ("multi_task.task[1].name", "o:3:38"), ("multi_task.task[2].name", "p:1:21"),
+    ("multi_task.task[2].schedule[0]", "p:1:14"),
+    ("multi_task.task[3].name", "p:1:1"), ("test_iter[0]", "s:2:1"), ("test_iter[1]", "o:4:3"), ("momentum", "p:1:43"),
+    ("max_iter", "s"), ("", "s"),
+  ])
+  func findsFieldsOfMergedMessages(_ path: String, _ place: String) throws {
+    let solver = try parseText(
+      "type: \"SGD\" base_lr: 1\ntest_iter: 3\nmulti_task { task { name: \"a\" } }", as: SolverParameter.self, file: "s"
+    )
+    let first = try parseText(
+      "solver {\n  base_lr: 2\n  multi_task { weighting: DWA task { name: \"b\" } }\n  test_iter: 4\n}",
+      as: ExperimentVariant.self, file: "o")
+    let second = try parseText(
+      "multi_task { task { name: \"c\" } }         momentum: 1", as: SolverParameter.self, file: "p")
+    let places = solver.places.overlaid(by: first.places.scoped(to: "solver")).overlaid(by: second.places)
+    #expect(places.location(path)?.description == place)
+    if path.hasPrefix("multi_task.") {
+      #expect(places.scoped(to: "multi_task").location(String(path.dropFirst(11)))?.description == place)
+    }
+  }
 }

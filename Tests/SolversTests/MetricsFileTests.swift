@@ -1,3 +1,4 @@
+import Diagnostics
 import Foundation
 import Testing
 
@@ -22,6 +23,32 @@ import Testing
     try job.contents("snap_metrics.jsonl").split(separator: UInt8(ascii: "\n")).map {
       try #require(try JSONSerialization.jsonObject(with: $0) as? [String: Any])
     }
+  }
+
+  /// Of a run that is worth nothing without it, it must be whole: the run ends before the next snapshot.
+  @Test func aNeededFileThatCannotBeWrittenEndsTheRun() throws {
+    // From iteration 3 on.
+    final class FullDisk: TrainingRecorder {
+      private let file: MetricsFile
+
+      init(_ prefix: String) { file = MetricsFile(snapshotPrefix: prefix, isNeeded: true, warn: { _ in }) }
+
+      func start(at iteration: Int) throws { try file.start(at: iteration) }
+      func add(_ record: TrainingRecord) {
+        if record.iteration == 3 { file.file = AppendedFile("/dev/full", warn: { _ in }) }
+        file.add(record)
+      }
+      var fault: Diagnostic? { file.fault }
+    }
+    let solver = try job.solver(SolverJob.usual + " snapshot: 1") { [job] _ in
+      var options = Solver.Options()
+      options.recorders = [FullDisk("\(job.path)/snap")]
+      return options
+    }
+    let fault = #expect(throws: Diagnostic.self) { try solver.solve() }
+    #expect(fault?.code == .unwritableFile && fault?.message.contains("/dev/full") == true)
+    // What was lost is of iteration 3.
+    #expect(job.newest().point?.runState?.iteration == 3)
   }
 
   @Test func hasALineForEveryDisplayAndTest() throws {

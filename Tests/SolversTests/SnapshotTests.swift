@@ -170,6 +170,34 @@ import Testing
   }
 }
 
+extension SnapshotTests {
+  /// Layers that are there in a stage alone are so for whoever reads the snapshot.
+  @Test func aSnapshotTellsItsStages() throws {
+    let more = #"layer { name: "more" type: "Bias" bottom: "hidden" top: "hidden" include { stage: "wide" } }"#
+    let relu = #"layer { name: "relu""#
+    try job.write(SolverJob.net.replacing(relu, with: "\(more)\n\(relu)"), to: "staged.prototxt")
+    let solver = try job.solver(
+      SolverJob.usual + #" train_state { stage: "wide" level: 2 } test_state { stage: "wide" stage: "val" }"#,
+      net: "staged.prototxt")
+    _ = try solver.step()
+    try solver.snapshot()
+    let weights = try NetSource.readWeights("\(job.path)/snap_iter_1.caffemodel")
+    #expect(weights.state.stage == ["wide"] && weights.state.level == 2 && !weights.state.hasPhase)
+    let source = try NetSource(parameter: weights, file: "a.caffemodel")
+    var state = source.parameter.state
+    state.phase = .test
+    #expect(try source.layers(in: state).contains { $0.parameter.name == "more" })
+    // It is read by who names no stage and by who does.
+    let again = try job.solver(SolverJob.usual)
+    #expect(try again.nets.train.load(weights, from: "a.caffemodel").unused == ["more"])
+    try solver.nets.train.load(weights, from: "a.caffemodel", requiresAll: true)
+    // Without stages a snapshot has no state at all, as Caffe's have not.
+    _ = try again.step()
+    try again.snapshot()
+    #expect(try !NetSource.readWeights("\(job.path)/snap_iter_1.caffemodel").hasState)
+  }
+}
+
 /// Keeps the records of a run.
 final class Recorder: TrainingRecorder {
   private(set) var records: [TrainingRecord] = []

@@ -191,6 +191,34 @@ import Testing
     #expect(again.iteration == end)
   }
 
+  /// The last test changes the heads, and the snapshot of its iteration was made before it.
+  @Test func theLastSnapshotHasTheHeadsThatWentBack() throws {
+    let text =
+      Self.usual(tests: 2, end: 400) + " multi_task { stopping { threshold: 1e-9 window: 2 smoothing: 1 tests: 1 } }"
+    let solver = try job.solver(text + " snapshot: 2") { _ in
+      var options = Solver.Options()
+      options.keptSnapshots = 2
+      options.recorders = [MetricsFile(snapshotPrefix: "\(job.path)/snap", warn: { _ in })]
+      return options
+    }
+    #expect(try solver.solve())
+    let end = solver.iteration
+    let heads = [values(solver, "size"), values(solver, "score")]
+    #expect(try RunState.read("\(job.path)/snap_iter_\(end).runstate").kept == [end - 2, end])
+    let again = try job.solver(text) { _ in
+      var options = Solver.Options()
+      options.recorders = [MetricsFile(snapshotPrefix: "\(job.path)/snap", warn: { _ in })]
+      return options
+    }
+    try again.restore(ResumePoint("\(job.path)/snap_iter_\(end).solverstate"))
+    #expect([values(again, "size"), values(again, "score")] == heads)
+    // It has nothing to do, and takes nothing away from what is told of the run.
+    let told = try job.contents("snap_metrics.jsonl")
+    #expect(try again.solve())
+    #expect(again.iteration == end)
+    #expect(try job.contents("snap_metrics.jsonl") == told)
+  }
+
   @Test func patienceEndsTheTrainingWhenNoTaskGetsBetter() throws {
     let text =
       Self.usual(tests: 1, end: 400).replacing("base_lr: 0.05", with: "base_lr: 0")

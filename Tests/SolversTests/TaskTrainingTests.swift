@@ -157,6 +157,81 @@ import Testing
     }
   }
 
+  /// Keeps what is told of conflicts.
+  private final class Conflicts: TrainingRecorder {
+    var all: [TaskConflict] = []
+    func start(at iteration: Int) {}
+    func add(_ record: TrainingRecord) {}
+    func add(_ conflict: TaskConflict) { all.append(conflict) }
+  }
+
+  private func conflicts(_ text: String, net: String) throws -> [TaskConflict] {
+    let keeper = Conflicts()
+    let solver = try job.solver("\(SolverJob.usual) base_lr: 0 \(text)".replacing("base_lr: 0.05", with: ""), net: net)
+    { _ in
+      var options = Solver.Options()
+      options.recorders = [keeper]
+      return options
+    }
+    for _ in 0..<2 { _ = try solver.step() }
+    return keeper.all
+  }
+
+  /// A task with a label in one of two passes alone: what is measured is divided by the weight that it had there, not by that
+  /// of the last pass.
+  @Test func conflictsAreThoseWithoutTheWeightsOfTheirPasses() throws {
+    try job.write(
+      Self.half.replacing("num_output: 1", with: #"num_output: 1 weight_filler { type: "constant" value: 0.5 }"#),
+      to: "half.prototxt")
+    try job.writeRecords { [1, 1, 1, 2, $0 / 4 % 2 == 1 ? .nan : 9] }
+    func norms(_ weighting: String) throws -> [Double] {
+      try conflicts("iter_size: 2 multi_task { weighting: \(weighting) conflict_interval: 1 }", net: "half.prototxt")[0]
+        .norms
+    }
+    let (plain, found) = (try norms("FIXED"), try norms("GLS"))
+    // The larger loss has a weight below 1 in the first pass, and 1 in the second.
+    #expect(plain[1] > 0 && abs(found[1] / plain[1] - 1) < 1e-5)
+  }
+
+  /// At the representation each pass is measured by itself.
+  @Test func conflictsAtTheRepresentationDoNotDependOnTheNumberOfPasses() throws {
+    let net = SolverJob.net.replacing("batch_size: 4 shuffle: true", with: "batch_size: 12")
+      .replacing("dropout_ratio: 0.3", with: "dropout_ratio: 0").split(separator: "\n")
+      .filter { !$0.contains("BatchNorm") }.joined(separator: "\n")
+    try job.write(net, to: "plain.prototxt")
+    let text = "multi_task { weighting: MGDA at: REPRESENTATION conflict_interval: 1 }"
+    let one = try conflicts(text, net: "plain.prototxt")
+    let three = try conflicts("iter_size: 3 \(text)", net: "plain.prototxt")
+    for (x, y) in zip(one[0].norms, three[0].norms) { #expect(abs(x / y - 1) < 1e-4) }
+  }
+
+  /// Two tasks on records of five values: three inputs, and the label of each.
+  private static let half = """
+    layer { name: "data" type: "Data" top: "data" data_param { source: "records" batch_size: 4 } }
+    layer { name: "slice" type: "Slice" bottom: "data" top: "x" top: "a" top: "b" slice_param { axis: 1 slice_point: 3
+      slice_point: 4 } }
+    layer { name: "hidden" type: "InnerProduct" bottom: "x" top: "hidden" inner_product_param { num_output: 2
+      weight_filler { type: "xavier" } } }
+    layer { name: "sa" type: "InnerProduct" bottom: "hidden" top: "sa" inner_product_param { num_output: 1 } }
+    layer { name: "sb" type: "InnerProduct" bottom: "hidden" top: "sb" inner_product_param { num_output: 1 } }
+    layer { name: "loss_a" type: "EuclideanLoss" bottom: "sa" bottom: "a" top: "loss_a" }
+    layer { name: "loss_b" type: "EuclideanLoss" bottom: "sb" bottom: "b" top: "loss_b" }
+    """
+
+  /// Of two passes in one of which nothing is labelled for a task, its loss is that of the other.
+  @Test func aPassWithoutALabelIsNoLossOfZero() throws {
+    try job.write(Self.half, to: "half.prototxt")
+    // Of b the second batch has no label; all losses are 2 squared over 2.
+    try job.writeRecords { [1, 1, 1, 2, $0 / 4 % 2 == 1 ? .nan : 2] }
+    let solver = try job.solver(
+      "base_lr: 0.1 lr_policy: \"fixed\" max_iter: 9 iter_size: 2 multi_task { weighting: UNCERTAINTY }",
+      net: "half.prototxt")
+    _ = try solver.step()
+    #expect(solver.tasks.weighting.state["first_loss"] == [2, 2])
+    let s = try #require(solver.tasks.weighting.state["log_variance"])
+    #expect(s[0] == s[1])
+  }
+
   /// To measure is not to change: the run is that without, but for rounding.
   @Test func measuringChangesNothingButRounding() throws {
     var found: [[[Float]]] = []

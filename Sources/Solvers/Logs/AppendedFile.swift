@@ -3,13 +3,14 @@ import Foundation
 
 /// A file that grows by whole pieces for as long as a run goes on.
 ///
-/// It is opened when the first piece comes. When it cannot be written, that is told once and training goes on: what it
-/// holds is told by the log too.
+/// It is opened when the first piece comes. When it cannot be written, that is told once, and training goes on unless it
+/// is needed: what it holds is told by the log too.
 final class AppendedFile {
   private let path: String
   private let warn: (String) -> Void
   private var file: Int32 = -1
-  private var hasFailed = false
+  /// Why it cannot be written.
+  private(set) var failure: String?
 
   init(_ path: String, warn: @escaping (String) -> Void) {
     self.path = path
@@ -19,7 +20,7 @@ final class AppendedFile {
   deinit { if file >= 0 { close(file) } }
 
   func append(_ bytes: Data) {
-    guard !hasFailed else { return }
+    guard failure == nil else { return }
     if file < 0 { file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666) }
     guard file >= 0 else { return fail() }
     bytes.withUnsafeBytes { buffer in
@@ -34,7 +35,8 @@ final class AppendedFile {
   }
 
   private func fail() {
-    hasFailed = true
-    warn("'\(path)' cannot be written (\(String(cString: strerror(errno)))); training goes on without it")
+    let failure = "'\(path)' cannot be written (\(String(cString: strerror(errno))))"
+    self.failure = failure
+    warn(failure + "; training goes on without it")
   }
 }

@@ -20,14 +20,19 @@ import Foundation
 /// stopping rule of each task that goes on; `stopped`, the task that stops, with its `value`.
 package final class MetricsFile: TrainingRecorder {
   private let path: String
+  private let isNeeded: Bool
   private let warn: (String) -> Void
-  fileprivate var file: AppendedFile
+  var file: AppendedFile
   /// Whether the file tells the tasks already.
   fileprivate var hasTasks = false
 
-  /// - Parameter warn: is told once when the file cannot be written.
-  package init(snapshotPrefix: String, warn: @escaping (String) -> Void) {
+  /// - Parameters:
+  ///   - isNeeded: ends the run when the file cannot be written.
+  ///   - warn: is told once when it cannot, and the run goes on.
+  package init(snapshotPrefix: String, isNeeded: Bool = false, warn: @escaping (String) -> Void) {
     path = "\(snapshotPrefix)_metrics.jsonl"
+    self.isNeeded = isNeeded
+    let warn = isNeeded ? { _ in } : warn
     self.warn = warn
     file = AppendedFile(path, warn: warn)
   }
@@ -66,8 +71,14 @@ package final class MetricsFile: TrainingRecorder {
       try writeFile(
         Data(kept.joined(separator: [UInt8(ascii: "\n")])) + Data(kept.isEmpty ? "".utf8 : "\n".utf8), to: path)
     } catch let fault as Diagnostic {
+      guard !isNeeded else { throw fault }
       warn(fault.message)
     }
+  }
+
+  package var fault: Diagnostic? {
+    guard isNeeded, let failure = file.failure else { return nil }
+    return Diagnostic(.unwritableFile, failure)
   }
 
   package func add(_ record: TrainingRecord) {

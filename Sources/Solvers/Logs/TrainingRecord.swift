@@ -1,3 +1,4 @@
+import Diagnostics
 import Glibc
 import Nets
 import Tasks
@@ -51,11 +52,15 @@ package protocol TrainingRecorder: AnyObject {
   func add(_ conflict: TaskConflict)
   /// Keeps an event, under the same condition.
   func add(_ event: TrainingEvent, at iteration: Int)
+  /// What could not be written, where the rest of the run is worth nothing without it: then it ends, without a snapshot, so
+  /// that it can go on from before. nil unless the recorder is needed.
+  var fault: Diagnostic? { get }
 }
 
 extension TrainingRecorder {
   package func add(_ event: TrainingEvent, at iteration: Int) {}
   package func add(_ conflict: TaskConflict) {}
+  package var fault: Diagnostic? { nil }
 }
 
 /// A task in a line of progress.

@@ -6,7 +6,7 @@ import Foundation
 func fileExists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
 /// Whether two paths lead to one file.
-func isOneFile(_ first: String, _ second: String) -> Bool {
+package func isOneFile(_ first: String, _ second: String) -> Bool {
   var (one, other) = (stat(), stat())
   return stat(first, &one) == 0 && stat(second, &other) == 0 && one.st_dev == other.st_dev
     && one.st_ino == other.st_ino

@@ -30,7 +30,7 @@ extension Solver {
     stopping?.bestHeads = heads
     for (blob, history) in zip(state.history, update.histories) { blob.copyValues(to: history.values) }
     iteration = Int(state.iter)
-    newestSnapshot = (iteration, point.path)
+    newestSnapshot = (iteration, point.path, isOver: point.runState?.isOver ?? false)
     lastDisplay = (iteration, monotonicSeconds())
     log.resuming(from: point.path)
     if let runState = point.runState {
@@ -102,7 +102,8 @@ extension Solver {
   ///   number any more.
   package func snapshot() throws {
     wantsSnapshot = false
-    guard newestSnapshot?.iteration != iteration else { return }
+    // A test that ends training may change tasks' layers after the snapshot of its iteration.
+    if let newest = newestSnapshot, newest.iteration == iteration, newest.isOver == isOver { return }
     try checkWeightsAreFinite()
     do {
       try writeSnapshot()
@@ -116,8 +117,8 @@ extension Solver {
               + "mended, go on with --resume")
         ])
     }
-    newestSnapshot = (iteration, files.statePath(iteration))
-    keptSnapshots.append(iteration)
+    newestSnapshot = (iteration, files.statePath(iteration), isOver)
+    keptSnapshots = keptSnapshots.filter { $0 != iteration } + [iteration]
     prune()
   }
 
@@ -182,17 +183,15 @@ extension Solver {
       recentLosses: recentLosses, rateFactor: rateFactor, best: best,
       taskBests: taskBests.isEmpty ? nil : taskBests, testsWithoutGain: testsWithoutGain == 0 ? nil : testsWithoutGain,
       judgedTest: judgedTest, isOver: isOver ? true : nil,
-      stopping: stopping?.states, kept: keptSnapshots + [iteration],
+      stopping: stopping?.states, kept: keptSnapshots.filter { $0 != iteration } + [iteration],
       tasks: tasks.saved, written: Date().timeIntervalSince1970, weights: weights, state: state)
   }
 
   /// Removes the oldest snapshots of this run, where only some are kept.
   private func prune() {
     guard let count = options.keptSnapshots else { return }
-    var kept: [Int] = []
-    for iteration in keptSnapshots.reversed() where !kept.contains(iteration) { kept.insert(iteration, at: 0) }
-    for iteration in kept.dropLast(count) { files.remove(iteration) }
-    keptSnapshots = Array(kept.suffix(count))
+    for iteration in keptSnapshots.dropLast(count) { files.remove(iteration) }
+    keptSnapshots = Array(keptSnapshots.suffix(count))
   }
 
   /// Writes the weights of the best test so far.

@@ -1,6 +1,4 @@
-/// FIXED: the sum of the losses times their loss_weight, as Caffe has it. All weights are 1.
-package struct FixedWeighting: LossWeighting {
+/// FIXED: the sum of the losses times their loss_weight, as Caffe has it. It looks at nothing, and all weights stay 1.
+package struct FixedWeighting: Weighting {
   package var state: WeightingState = [:]
-
-  package func weights(_ losses: [Double], _ moment: WeightingMoment) -> [Double] { losses.map { _ in 1 } }
 }

@@ -22,7 +22,9 @@ struct GradientNormalization: GradientWeighting {
   }
 
   mutating func weights(_ gram: GramMatrix, _ losses: [Double], _ moment: WeightingMoment) -> [Double] {
-    guard let weights = state["weight"], var first = state["first_loss"] else { return losses.map { _ in 1 } }
+    guard let last = state["weight"], var first = state["first_loss"] else { return losses.map { _ in 1 } }
+    // Once a task has stopped, the others have the sum K again.
+    let weights = last.withMeanOne(of: Array(losses.indices))
     for task in losses.indices where first[task] == 0 { first[task] = losses[task] }
     state["first_loss"] = first
     let present = gram.present.filter { losses[$0] != 0 }

@@ -17,6 +17,7 @@ struct NashBargaining: GradientWeighting {
   }
 
   mutating func weights(_ gram: GramMatrix, _ losses: [Double], _ moment: WeightingMoment) -> [Double] {
+    guard gram.count > 1 else { return [1] }
     if let last = state["weight"], last.count == gram.count, moment.iteration % interval != 0 { return last }
     let present = gram.present
     var weights =
@@ -24,6 +25,9 @@ struct NashBargaining: GradientWeighting {
     if present.count > 1 {
       let solution = NashBargaining.solve(gram.scaled(to: present).gram)
       for (task, weight) in zip(present, solution) { weights[task] = weight }
+    } else if let task = present.first {
+      // It has nobody to bargain with, and what was agreed for other gradients may be far from this one.
+      weights[task] = 1
     }
     state["weight"] = weights
     return weights

@@ -2,32 +2,41 @@ import Nets
 
 /// The factor L of a symmetric positive definite matrix A = L L', for systems with as many unknowns as there are tasks.
 struct Cholesky {
-  private let factor: GramMatrix
+  private let count: Int
+  /// The lower triangle counts, row by row.
+  private let factor: [Double]
 
   /// What is not quite positive for want of precision is taken as a small positive number.
   init(_ matrix: GramMatrix) {
-    var factor = matrix
     let count = matrix.count
     let least = 1e-14 * max((0..<count).map { matrix[$0, $0] }.max() ?? 1, 1e-300)
-    for column in 0..<count {
-      for row in column..<count {
-        var sum = matrix[row, column]
-        for k in 0..<column { sum -= factor[row, k] * factor[column, k] }
-        factor[row, column] = row == column ? max(sum, least).squareRoot() : sum / factor[column, column]
+    var factor = matrix.values
+    factor.withUnsafeMutableBufferPointer { f in
+      for column in 0..<count {
+        for row in column..<count {
+          var sum = f[row * count + column]
+          for k in 0..<column { sum -= f[row * count + k] * f[column * count + k] }
+          f[row * count + column] = row == column ? max(sum, least).squareRoot() : sum / f[column * count + column]
+        }
       }
     }
+    self.count = count
     self.factor = factor
   }
 
   func solve(_ right: [Double]) -> [Double] {
     var x = right
-    for row in x.indices {
-      for k in 0..<row { x[row] -= factor[row, k] * x[k] }
-      x[row] /= factor[row, row]
-    }
-    for row in x.indices.reversed() {
-      for k in (row + 1)..<x.count { x[row] -= factor[k, row] * x[k] }
-      x[row] /= factor[row, row]
+    factor.withUnsafeBufferPointer { f in
+      x.withUnsafeMutableBufferPointer { x in
+        for row in 0..<count {
+          for k in 0..<row { x[row] -= f[row * count + k] * x[k] }
+          x[row] /= f[row * count + row]
+        }
+        for row in (0..<count).reversed() {
+          for k in (row + 1)..<count { x[row] -= f[k * count + row] * x[k] }
+          x[row] /= f[row * count + row]
+        }
+      }
     }
     return x
   }
@@ -87,42 +96,51 @@ struct SymmetricEigen {
 
   init(_ matrix: GramMatrix) {
     let count = matrix.count
-    var a = matrix
-    var v = GramMatrix(count)
-    for index in 0..<count { v[index, index] = 1 }
-    let size = a.values.reduce(0) { $0 + $1 * $1 }
-    for _ in 0..<60 {
-      var rest = 0.0
-      for p in 0..<count {
-        for q in (p + 1)..<max(count, p + 1) { rest += a[p, q] * a[p, q] }
-      }
-      if rest <= 1e-30 * size { break }
-      for p in 0..<count {
-        for q in (p + 1)..<max(count, p + 1) where a[p, q] != 0 { SymmetricEigen.rotate(&a, &v, p, q) }
+    var a = matrix.values
+    // Row by row, the vectors.
+    var v = [Double](repeating: 0, count: count * count)
+    for index in 0..<count { v[index * count + index] = 1 }
+    let size = a.reduce(0) { $0 + $1 * $1 }
+    a.withUnsafeMutableBufferPointer { a in
+      v.withUnsafeMutableBufferPointer { v in
+        for _ in 0..<60 {
+          var rest = 0.0
+          for p in 0..<count {
+            for q in (p + 1)..<max(count, p + 1) { rest += a[p * count + q] * a[p * count + q] }
+          }
+          if rest <= 1e-30 * size { break }
+          for p in 0..<count {
+            for q in (p + 1)..<max(count, p + 1) where a[p * count + q] != 0 {
+              SymmetricEigen.rotate(a, v, count, p, q)
+            }
+          }
+        }
       }
     }
-    values = (0..<count).map { a[$0, $0] }
-    vectors = (0..<count).map { column in (0..<count).map { v[$0, column] } }
+    values = (0..<count).map { a[$0 * count + $0] }
+    vectors = (0..<count).map { row in Array(v[(row * count)..<((row + 1) * count)]) }
   }
 
   /// Makes entry (p, q) zero.
-  private static func rotate(_ a: inout GramMatrix, _ v: inout GramMatrix, _ p: Int, _ q: Int) {
-    let theta = (a[q, q] - a[p, p]) / (2 * a[p, q])
+  private static func rotate(
+    _ a: UnsafeMutableBufferPointer<Double>, _ v: UnsafeMutableBufferPointer<Double>, _ count: Int, _ p: Int, _ q: Int
+  ) {
+    let theta = (a[q * count + q] - a[p * count + p]) / (2 * a[p * count + q])
     let t = (theta < 0 ? -1 : 1) / (abs(theta) + (theta * theta + 1).squareRoot())
     let c = 1 / (t * t + 1).squareRoot()
     let s = t * c
-    for k in 0..<a.count {
-      let (x, y) = (a[k, p], a[k, q])
-      a[k, p] = c * x - s * y
-      a[k, q] = s * x + c * y
+    for k in 0..<count {
+      let (x, y) = (a[k * count + p], a[k * count + q])
+      a[k * count + p] = c * x - s * y
+      a[k * count + q] = s * x + c * y
     }
-    for k in 0..<a.count {
-      let (x, y) = (a[p, k], a[q, k])
-      a[p, k] = c * x - s * y
-      a[q, k] = s * x + c * y
-      let (m, n) = (v[k, p], v[k, q])
-      v[k, p] = c * m - s * n
-      v[k, q] = s * m + c * n
+    for k in 0..<count {
+      let (x, y) = (a[p * count + k], a[q * count + k])
+      a[p * count + k] = c * x - s * y
+      a[q * count + k] = s * x + c * y
+      let (m, n) = (v[p * count + k], v[q * count + k])
+      v[p * count + k] = c * m - s * n
+      v[q * count + k] = s * m + c * n
     }
   }
 

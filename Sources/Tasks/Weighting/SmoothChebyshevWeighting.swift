@@ -6,8 +6,9 @@ import Glibc
 /// the mean 1, since 1 / L would let steps grow without bound as losses vanish.
 ///
 /// Through four periods the sum of the logarithms is trained, weights 1 / L; n is the mean loss of the fifth. A period is
-/// a round over the records unless `scale_iter` says otherwise. Losses must be above 0; a task whose loss is not takes no
-/// part.
+/// a round over the records unless `scale_iter` says otherwise; they are counted from the iteration at which the weighting
+/// begins, which is not 0 in a run that goes on with another one. Losses must be above 0; a task whose loss is not takes
+/// no part.
 struct SmoothChebyshevWeighting: LossWeighting {
   var state: WeightingState
   private let smoothness: Double
@@ -16,13 +17,15 @@ struct SmoothChebyshevWeighting: LossWeighting {
 
   init(tasks: Int, smoothness: Double, period: Int?) {
     let zeros = [Double](repeating: 0, count: tasks)
-    state = ["sum": zeros, "count": zeros]
+    // No iteration yet.
+    state = ["sum": zeros, "count": zeros, "start": []]
     self.smoothness = smoothness
     self.period = period
   }
 
   private func number(_ moment: WeightingMoment) -> Int {
-    moment.iteration / max(1, period ?? moment.roundIterations)
+    let start = state["start"].map { $0.first.map { Int($0) } ?? moment.iteration } ?? 0
+    return (moment.iteration - start) / max(1, period ?? moment.roundIterations)
   }
 
   func weights(_ losses: [Double], _ moment: WeightingMoment) -> [Double] {
@@ -38,11 +41,12 @@ struct SmoothChebyshevWeighting: LossWeighting {
   }
 
   mutating func learn(_ losses: [Double], _ moment: WeightingMoment) {
+    if state["start"]?.isEmpty ?? false { state["start"] = [Double(moment.iteration)] }
     guard number(moment) == 4, var sum = state["sum"], var count = state["count"] else { return }
     for (task, loss) in losses.enumerated() where loss > 0 {
       sum[task] += loss
       count[task] += 1
     }
-    state = ["sum": sum, "count": count]
+    (state["sum"], state["count"]) = (sum, count)
   }
 }

@@ -110,6 +110,14 @@ extension GramMatrix {
   }
 
   func times(_ vector: [Double]) -> [Double] {
-    (0..<count).map { row in (0..<count).reduce(0) { $0 + self[row, $1] * vector[$1] } }
+    values.withUnsafeBufferPointer { matrix in
+      vector.withUnsafeBufferPointer { vector in
+        (0..<count).map { row in
+          var sum = 0.0
+          for column in 0..<count { sum += matrix[row * count + column] * vector[column] }
+          return sum
+        }
+      }
+    }
   }
 }

@@ -36,20 +36,31 @@ struct ExperimentCommand: ParsableCommand {
     if !open.isEmpty {
       let engine = try engineOptions.makeEngine()
       Interruption.watch()
+      var checking = ProgressLine("checking", unit: "ways to train")
+      try experiment.check(engine: engine, catalogue: EngineOptions.catalogue) { checking.update($0, of: $1) }
+      checking.clear()
       let total = open.reduce(0) { $0 + $1.settings.maxIterations }
       var progress = ProgressLine("experiment: iteration", unit: "in all")
       defer { progress.clear() }
       var (before, told) = (0, Set<String>())
       for (index, run) in open.enumerated() {
         let title = ", run \(index + 1) of \(open.count): \(run.title), seed \(run.seed)"
-        let isDone = try run.run(
-          engine: engine, catalogue: EngineOptions.catalogue,
-          warn: { if told.insert($0).inserted { printError("warning: \($0)") } },
-          request: { Interruption.isRequested ? .stop : .goOn },
-          progress: { progress.update(before + $0, of: total, note: title) })
-        guard isDone else {
-          progress.clear()
-          throw Diagnostic(.interrupted, "stopped in \(run.title), seed \(run.seed); the same command goes on there")
+        let place = "\(run.title), seed \(run.seed)"
+        do {
+          let isDone = try run.run(
+            engine: engine, catalogue: EngineOptions.catalogue,
+            warn: { if told.insert($0).inserted { printError("warning: \($0)") } },
+            request: { Interruption.isRequested ? .stop : .goOn },
+            progress: { progress.update(before + $0, of: total, note: title) })
+          guard isDone else {
+            progress.clear()
+            throw Diagnostic(.interrupted, "stopped in \(place); the same command goes on there")
+          }
+        } catch var fault as Diagnostic where fault.code != .interrupted {
+          // What the run of a solver could do instead is no help here.
+          if [.outOfSpace, .unwritableFile].contains(fault.code) { fault.notes = [] }
+          fault.notes.append(.init("it stopped in \(place); once that is mended, the same command goes on there"))
+          throw fault
         }
         before += run.settings.maxIterations
       }

@@ -27,7 +27,9 @@ struct PlotCommand: ParsableCommand {
       let curves = try zip(CurveFile.names(of: runs), runs).map { (name: $0, curve: try CurveFile.read($1)) }
       return try MetricPlot(curves: curves).write(to: output)
     }
-    let names = only.map { Set($0.split(separator: ",").map(String.init)) }
-    try CurvePlot(runs: try runs.map { try RunCurves($0, only: names) }).write(to: output)
+    guard let only else { return try CurvePlot(runs: try runs.map(RunCurves.init)).write(to: output) }
+    let (found, notes) = try RunCurves.read(runs, only: only.split(separator: ",").map(String.init))
+    for note in notes { printError(note) }
+    try CurvePlot(runs: found).write(to: output)
   }
 }

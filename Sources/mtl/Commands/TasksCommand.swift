@@ -11,7 +11,8 @@ struct TasksCommand: ParsableCommand {
     discussion: """
       A run is a file PREFIX_metrics.jsonl, or the prefix alone. Panels show losses and metrics of each task, the weights, \
       the norms and cosines of the tasks' gradients (set conflict_interval in multi_task), the stopping rule, and with \
-      --alone the gain over runs of single tasks. A dotted line tells that a task stopped there.
+      --alone the gain over runs of single tasks. A dotted line tells that a task stopped there. Of more than 12 tasks each \
+      has a row of colours in the place of a curve.
       """
   )
 
@@ -54,7 +55,7 @@ struct TasksCommand: ParsableCommand {
     let picture = TaskPicture(history: history, gains: gains)
     let file = output ?? path.replacing("_metrics.jsonl", with: "") + "_tasks.svg"
     try PlotScript.write(to: file, script: picture.script)
-    print("\(file): \(history.tasks.count) tasks")
+    print("\(file): \(history.tasks.count) task\(history.tasks.count == 1 ? "" : "s")")
   }
 
   /// A run of an experiment is OUTPUT/VARIANT/seed-N/run; those of single tasks are OUTPUT/alone-TASK/seed-N/run, or

@@ -80,11 +80,13 @@ struct TestCommand: ParsableCommand {
     for index in net.layer.indices { net.layer[index].blobs = [] }
     var state = net.state
     state.phase = .test
+    var asked = NetState()
+    add(&asked)
     add(&state)
     let hasTestData = net.layer.contains { $0.bottom.isEmpty && !$0.top.isEmpty && state.admits($0) }
     // Weights in HDF5 have no definition at all.
     let isDefined = !net.layer.isEmpty && net.layer.allSatisfy(\.hasType)
-    if isDefined, !hasTestData, let stages = stagesOfTests(net), state.stage.isEmpty {
+    if isDefined, !hasTestData, let stages = stagesOfTests(net), asked.stage.isEmpty {
       throw Diagnostic(
         .badArgument,
         "the net that '\(path)' carries reads test records in the stage \(stages) only; say which with --stage")

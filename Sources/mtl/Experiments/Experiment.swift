@@ -1,4 +1,5 @@
 import CaffeSchema
+import Compute
 import Diagnostics
 import Foundation
 import Nets
@@ -29,22 +30,41 @@ struct Experiment {
   /// For people: the files that were taken.
   let notes: [String]
 
+  /// What a setting, a variant or a way to train single tasks changes of the solver.
+  private struct Change {
+    var name = ""
+    var solver = SolverParameter()
+    /// Of the fields of `solver`.
+    var places = FieldPlaces(file: nil)
+
+    /// - Parameter field: of the experiment.
+    static func all(
+      _ variants: [ExperimentVariant], _ field: String, _ file: TextFile<ExperimentParameter>
+    ) -> [Change] {
+      variants.enumerated().map {
+        Change(name: $1.name, solver: $1.solver, places: file.places.scoped(to: "\(field)[\($0)].solver"))
+      }
+    }
+  }
+
   /// - Throws: the faults of the file, of the solver and its nets, before anything is run.
   init(path: String, catalogue: LayerCatalogue) throws {
     let file = try TextFile<ExperimentParameter>.read(path: path)
     let param = file.message
-    let solver = try SolverSource.read(path: try Experiment.checked(file, path))
+    let found = try Experiment.checked(file, path)
+    let solver = try SolverSource.read(path: found[0])
     name = param.name.isEmpty ? withoutEnding(path) : param.name
     output = param.output.isEmpty ? withoutEnding(path) : param.output
     seeds = param.seed
     validationNet = Int(param.validationNet)
     reportNet = Int(param.hasReportNet ? param.reportNet : param.validationNet)
-    let settings = param.setting.isEmpty ? [ExperimentVariant()] : param.setting
+    let settings = param.setting.isEmpty ? [Change()] : Change.all(param.setting, "setting", file)
     self.settings = settings.map(\.name)
-    variants = param.variant.map(\.name)
-    let ways = param.alone.isEmpty ? [ExperimentVariant()] : param.alone
+    let variants = Change.all(param.variant, "variant", file)
+    self.variants = variants.map(\.name)
+    let ways = param.alone.isEmpty ? [Change()] : Change.all(param.alone, "alone", file)
     alone = ways.map(\.name)
-    let base = try settings.map { try solver.changed(by: $0.solver) }
+    let base = try settings.map { try solver.changed(by: $0.solver, at: $0.places) }
     tasks = try Experiment.tasks(
       param, base[0], nets: [validationNet, reportNet], catalogue: catalogue, file.places)
     guard tasks.count > 1 else {
@@ -54,7 +74,7 @@ struct Experiment {
     }
     var runs: [ExperimentRun] = []
     for (index, source) in base.enumerated() {
-      let trained = try Experiment.trained(source, tasks, alone: ways, param.variant, catalogue: catalogue)
+      let trained = try Experiment.trained(source, tasks, alone: ways, variants, catalogue: catalogue)
       for seed in seeds {
         for one in trained {
           let folder = Experiment.folder(output, settings[index].name, one.name, seed)
@@ -67,22 +87,51 @@ struct Experiment {
     }
     self.runs = runs
     let sources = try base.flatMap { base in
-      try [base] + (param.variant + ways).map { try base.changed(by: $0.solver) }
+      try [base] + (variants + ways).map { try base.changed(by: $0.solver, at: $0.places) }
     }
-    notes = try Experiment.notes(on: sources)
+    let passedOver = found.dropFirst().filter { !isOneFile(found[0], $0) }.map {
+      "the solver is '\(found[0])' of the working directory; '\($0)' beside the experiment's file is not read"
+    }
+    notes = passedOver + (try Experiment.notes(on: sources))
   }
 
-  /// The path of the solver's file of an experiment that says what it has to.
-  private static func checked(_ file: TextFile<ExperimentParameter>, _ path: String) throws -> String {
+  /// Sees of each way to train of which no run is done yet whether all that it names is there and fits the nets, so that no
+  /// fault shows only hours later. Of the nets of single tasks that of the first is looked at.
+  ///
+  /// - Parameter progress: told how many have been looked at, of how many.
+  func check(engine: any Engine, catalogue: LayerCatalogue, progress: (Int, Int) -> Void) throws {
+    struct Kind: Hashable {
+      var setting: Int
+      var variant: Int?
+      var way: Int?
+
+      init(_ run: ExperimentRun) {
+        setting = run.setting
+        switch run.subject {
+        case .alone(_, let way): self.way = way
+        case .variant(let variant): self.variant = variant
+        }
+      }
+    }
+    var known = Set(runs.filter { $0.finish != nil }.map(Kind.init))
+    let open = runs.filter { known.insert(Kind($0)).inserted }
+    for (index, run) in open.enumerated() {
+      progress(index, open.count)
+      try run.check(engine: engine, catalogue: catalogue)
+    }
+  }
+
+  /// The paths of the solver's file of an experiment that says what it has to: the one that is taken, and another one of that
+  /// name.
+  private static func checked(_ file: TextFile<ExperimentParameter>, _ path: String) throws -> [String] {
     let param = file.message
     func fault(_ message: String, _ field: String) -> Diagnostic {
       Diagnostic(.badArgument, message, at: file.places.location(field))
     }
     guard !param.solver.isEmpty else { throw fault("solver is missing; give the solver's file", "") }
-    guard
-      let solver = PathSearch(besideFile: path).candidates(for: param.solver).first(
-        where: FileManager.default.fileExists(atPath:))
-    else {
+    let solvers = PathSearch(besideFile: path).candidates(for: param.solver).filter(
+      FileManager.default.fileExists(atPath:))
+    guard !solvers.isEmpty else {
       throw fault(
         "there is no file '\(param.solver)', neither from the working directory nor beside this one", "solver")
     }
@@ -90,13 +139,41 @@ struct Experiment {
     if let twice = param.seed.indices.first(where: { param.seed[..<$0].contains(param.seed[$0]) }) {
       throw fault("seed \(param.seed[twice]) is given twice", "seed[\(twice)]")
     }
+    if let below = param.seed.firstIndex(where: { $0 < 0 }) {
+      throw fault("seed \(param.seed[below]) is below 0", "seed[\(below)]")
+    }
+    let tasks = param.task.map(\.name)
+    if let twice = tasks.indices.first(where: { tasks[..<$0].contains(tasks[$0]) }) {
+      throw fault("task '\(tasks[twice])' is given twice", "task[\(twice)].name")
+    }
     guard !param.variant.isEmpty else {
       throw fault("there is no variant; give at least one, such as variant { name: \"fixed\" }", "")
     }
     try checkNames(param.variant.map(\.name), "variant", fault)
     try checkNames(param.setting.map(\.name), "setting", fault)
     try checkNames(param.alone.map(\.name), "alone", fault)
-    return solver
+    for (changes, field) in [(param.setting, "setting"), (param.variant, "variant"), (param.alone, "alone")] {
+      try checkChanges(changes.map(\.solver), field, fault)
+    }
+    return solvers
+  }
+
+  /// What an experiment sets by itself, a variant cannot.
+  private static func checkChanges(
+    _ solvers: [SolverParameter], _ field: String, _ fault: (String, String) -> Diagnostic
+  ) throws {
+    for (index, solver) in solvers.enumerated() {
+      let place = "\(field)[\(index)].solver"
+      if solver.hasRandomSeed {
+        throw fault("an experiment takes its seeds one by one; list them as seed:", place + ".random_seed")
+      }
+      if solver.hasSnapshotPrefix {
+        throw fault("each run of an experiment has a folder in its output; leave this out", place + ".snapshot_prefix")
+      }
+      if field == "alone", solver.hasMultiTask {
+        throw fault("a single task has nothing to be weighted against; leave multi_task out", place + ".multi_task")
+      }
+    }
   }
 
   /// What is trained in one setting, with each seed.
@@ -112,15 +189,14 @@ struct Experiment {
   }
 
   private static func trained(
-    _ source: SolverSource, _ tasks: [TaskMetric], alone: [ExperimentVariant], _ variants: [ExperimentVariant],
-    catalogue: LayerCatalogue
+    _ source: SolverSource, _ tasks: [TaskMetric], alone: [Change], _ variants: [Change], catalogue: LayerCatalogue
   ) throws -> [Trained] {
     var trained: [Trained] = []
     for (number, task) in tasks.enumerated() {
       let nets = try ExperimentRun.nets(ofTask: task.task, of: source, catalogue: catalogue)
       for (way, change) in alone.enumerated() {
         // The one task has nothing to be weighted against, and stops when the run does.
-        var plain = try source.changed(by: change.solver)
+        var plain = try source.changed(by: change.solver, at: change.places)
         plain.parameter.clearMultiTask()
         let (folder, note) = change.name.isEmpty ? ("", "") : ("/\(change.name)", ", \(change.name)")
         trained.append(
@@ -133,7 +209,7 @@ struct Experiment {
       trained.append(
         Trained(
           subject: .variant(number), name: variant.name, title: variant.name,
-          source: try source.changed(by: variant.solver)))
+          source: try source.changed(by: variant.solver, at: variant.places)))
     }
     return trained
   }
@@ -218,10 +294,13 @@ private func withoutEnding(_ path: String) -> String {
 
 extension SolverSource {
   /// With the fields that are given in `change` in the place of its own.
-  func changed(by change: SolverParameter) throws -> SolverSource {
+  ///
+  /// - Parameter places: of those fields.
+  func changed(by change: SolverParameter, at places: FieldPlaces) throws -> SolverSource {
     var copy = self
     let bytes: [UInt8] = try change.serializedBytes()
     try copy.parameter.merge(serializedBytes: bytes)
+    copy.places = self.places.overlaid(by: places)
     return copy
   }
 

@@ -92,6 +92,34 @@ struct ExperimentRun {
         + "folder to run it anew, or give the experiment another output")
   }
 
+  /// Sees whether the nets and what the solver says of them fit; trains nothing.
+  func check(engine: any Engine, catalogue: LayerCatalogue) throws {
+    _ = try makeSolver(engine, catalogue, Solver.Options())
+    _ = try weightPaths()
+  }
+
+  private func makeSolver(
+    _ engine: any Engine, _ catalogue: LayerCatalogue, _ options: Solver.Options
+  ) throws -> Solver {
+    let nets = try SolverNets(settings, nets, engine: engine, catalogue: catalogue, seed: UInt64(seed))
+    return try Solver(settings, nets: nets, log: ExperimentRun.log, options: options)
+  }
+
+  private static var log: TrainingLog { TrainingLog(Logger(label: "mtl", factory: { _ in SwiftLogNoOpLogHandler() })) }
+
+  /// The files of weights that training starts from.
+  private func weightPaths() throws -> [String] {
+    let search = PathSearch(besideFile: settings.source.file)
+    return try settings.weights.map { path in
+      guard let found = search.candidates(for: path).first(where: FileManager.default.fileExists(atPath:)) else {
+        throw Diagnostic(
+          .unreadableFile, "there is no file '\(path)', neither from the working directory nor beside the solver file",
+          at: settings.source.places.location("weights"))
+      }
+      return found
+    }
+  }
+
   /// Runs to the end, from the newest snapshot if there is one.
   ///
   /// - Parameters:
@@ -104,26 +132,21 @@ struct ExperimentRun {
     progress: (Int) -> Void
   ) throws -> Bool {
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    try writeFile(JSONEncoder().encode(identity()), to: identityPath)
+    let identity = try JSONEncoder().encode(identity())
+    if FileManager.default.contents(atPath: identityPath) != identity { try writeFile(identity, to: identityPath) }
     if case .alone = subject {
       // For people, and for mtl test.
       try writeFile(nets.train.source.parameter.textFormatString(), to: folder + "/net.prototxt")
     }
-    let nets = try SolverNets(
-      settings, nets, engine: engine, catalogue: catalogue, seed: UInt64(bitPattern: max(0, seed)))
     var options = Solver.Options()
     options.keptSnapshots = 1
-    options.recorders = [MetricsFile(snapshotPrefix: settings.snapshotPrefix, warn: warn)]
-    let log = TrainingLog(Logger(label: "mtl", factory: { _ in SwiftLogNoOpLogHandler() }))
-    let solver = try Solver(settings, nets: nets, log: log, options: options)
+    // The tables are made from it.
+    options.recorders = [MetricsFile(snapshotPrefix: settings.snapshotPrefix, isNeeded: true, warn: warn)]
+    let solver = try makeSolver(engine, catalogue, options)
     if let point = ResumePoint.newest(ofPrefix: settings.snapshotPrefix, skipped: { warn($0.message) }) {
       try solver.restore(point)
     } else {
-      let search = PathSearch(besideFile: settings.source.file)
-      let weights = settings.weights.map { path in
-        search.candidates(for: path).first(where: FileManager.default.fileExists(atPath:)) ?? path
-      }
-      try WeightLoading(log: log).start(nets.train, from: weights)
+      try WeightLoading(log: ExperimentRun.log).start(solver.nets.train, from: weightPaths())
     }
     let (first, start) = (solver.iteration, monotonicSeconds())
     var finish = Finish()

@@ -15,7 +15,7 @@ struct TestScores {
   let tests: [Test]
 
   private struct Line: Decodable {
-    struct Loss: Decodable { var value: Double? }
+    struct Loss: Decodable { var value: MeanNumber? }
 
     var iteration: Int
     var phase: String?
@@ -28,7 +28,7 @@ struct TestScores {
       case testNet = "test_net"
     }
 
-    func value(_ name: String) -> Double? { metrics?[name]?.mean ?? losses?[name]?.value }
+    func value(_ name: String) -> Double? { metrics?[name]?.mean ?? losses?[name]?.value?.mean }
   }
 
   /// - Throws: `unreadableFile`.

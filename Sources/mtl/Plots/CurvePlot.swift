@@ -53,8 +53,12 @@ struct CurvePlot {
           blocks.append("$c\(number) << END")
           blocks += curve.points.map { "\($0.iteration) \($0.value)" }
           blocks.append("END")
-          let title = (runs.count > 1 ? titles[index] + " " : "") + (curve.isTest ? "test" : "train")
-          let style = curve.isTest ? "linespoints dashtype 2 pointtype 7 pointsize 0.4" : "lines"
+          let phase = !curve.isTest ? "train" : run.testNets > 1 ? "test net \(curve.net)" : "test"
+          let title = (runs.count > 1 ? titles[index] + " " : "") + phase
+          // Full and open dots, and so on.
+          let style =
+            curve.isTest
+            ? "linespoints dashtype \(2 + curve.net) pointtype \(7 - curve.net % 7) pointsize 0.4" : "lines"
           parts.append(
             "$c\(number) using 1:2 with \(style) linewidth 1.5 linecolor '\(colour)' title \(PlotScript.quoted(title))")
           number += 1

@@ -7,6 +7,8 @@ struct RunCurves {
     /// The output's name; `loss` for the objective.
     var name: String
     var isTest: Bool
+    /// The number of the test net.
+    var net = 0
     var points: [Point]
   }
 
@@ -17,7 +19,7 @@ struct RunCurves {
 
   /// The parts of its path, without what all runs have at the end.
   let path: [String]
-  let curves: [Curve]
+  private(set) var curves: [Curve]
   /// The tasks of the run, where its file tells them, and when those that stopped did.
   let tasks: [TaskHistory.Task]
   let stops: [String: Double]
@@ -28,12 +30,42 @@ struct RunCurves {
   }
 
   var name: String { path.last ?? "" }
+  var testNets: Int { Set(curves.filter(\.isTest).map(\.net)).count }
 
-  /// - Parameters:
-  ///   - path: a `_metrics.jsonl`, a log with Caffe's lines, or the `snapshot_prefix` of a run that wrote the former.
-  ///   - names: the curves that are wanted; nil for all.
-  /// - Throws: `unreadableFile` for a file that is missing or has neither; `badArgument` when it has none of `names`.
-  init(_ path: String, only names: Set<String>? = nil) throws {
+  /// Of several runs the curves that are wanted, with a note on each that a run does not have.
+  ///
+  /// - Throws: what `init` throws; `badArgument` for a name of which no run has a value.
+  static func read(_ paths: [String], only names: [String]) throws -> (runs: [RunCurves], notes: [String]) {
+    let runs = try paths.map(RunCurves.init)
+    let known = runs.flatMap { $0.curves.map(\.name) }.reduce(into: [String]()) {
+      if !$0.contains($1) { $0.append($1) }
+    }
+    for name in names where !known.contains(name) {
+      if let index = runs.firstIndex(where: { $0.task(of: name) != nil }) {
+        throw Diagnostic(
+          .badArgument,
+          "'\(paths[index])' has no value of '\(name)' yet: it ended before its first test; train it for longer than its "
+            + "test_interval, or draw what it has: \(known.joined(separator: ", "))")
+      }
+      let meant = nearestName(to: name, among: known).map { "; did you mean '\($0)'?" } ?? ""
+      throw Diagnostic(
+        .badArgument, "there is no curve '\(name)'\(meant) (curves: \(known.joined(separator: ", ")))")
+    }
+    let notes = zip(paths, runs).flatMap { path, run in
+      names.filter { name in !run.curves.contains { $0.name == name } }.map { "'\(path)' has no value of '\($0)'" }
+    }
+    return (runs.map { $0.with(only: names) }.filter { !$0.curves.isEmpty }, notes)
+  }
+
+  private func with(only names: [String]) -> RunCurves {
+    var copy = self
+    copy.curves = curves.filter { names.contains($0.name) }
+    return copy
+  }
+
+  /// - Parameter path: a `_metrics.jsonl`, a log with Caffe's lines, or the `snapshot_prefix` of a run that wrote the former.
+  /// - Throws: `unreadableFile` for a file that is missing or has neither.
+  init(_ path: String) throws {
     let metrics = path + "_metrics.jsonl"
     // A folder of the prefix's name, such as one of plots, is no log.
     let found = [path, metrics].lazy.compactMap { file in
@@ -50,17 +82,7 @@ struct RunCurves {
     guard !collector.curves.isEmpty else {
       throw Diagnostic(.unreadableFile, "'\(file)' has no lines of iterations: neither a log nor _metrics.jsonl")
     }
-    curves = collector.curves.filter { names?.contains($0.name) ?? true }
-    if curves.isEmpty,
-      let name = names?.first(where: { name in collector.tasks.contains { $0.metrics.contains(name) } })
-    {
-      throw Diagnostic(
-        .badArgument, "'\(file)' has no value of '\(name)' yet: the run made no test; see test_interval of its solver")
-    }
-    if curves.isEmpty {
-      let known = collector.curves.map(\.name).reduce(into: [String]()) { if !$0.contains($1) { $0.append($1) } }
-      throw Diagnostic(.badArgument, "'\(file)' has no such curve; it has \(known.joined(separator: ", "))")
-    }
+    curves = collector.curves
     tasks = collector.tasks
     stops = collector.stops
     self.path = path.replacing("_metrics.jsonl", with: "").split(separator: "/").map(String.init)
@@ -75,16 +97,18 @@ private struct Collector {
   /// Where the log is.
   private var iteration: Double?
   private var isTest = false
+  private var net = 0
 
-  private mutating func add(_ name: String, isTest: Bool, _ iteration: Double, _ value: Double) {
+  private mutating func add(_ name: String, isTest: Bool, net: Int, _ iteration: Double, _ value: Double) {
     guard value.isFinite else { return }
     let point = RunCurves.Point(iteration: iteration, value: value)
-    if let index = curves.firstIndex(where: { $0.name == name && $0.isTest == isTest }) {
+    let net = isTest ? net : 0
+    if let index = curves.firstIndex(where: { $0.name == name && $0.isTest == isTest && $0.net == net }) {
       // Iterations that a resumed run did again count once, as they were done last.
       curves[index].points.removeAll { $0.iteration >= iteration }
       curves[index].points.append(point)
     } else {
-      curves.append(RunCurves.Curve(name: name, isTest: isTest, points: [point]))
+      curves.append(RunCurves.Curve(name: name, isTest: isTest, net: net, points: [point]))
     }
   }
 
@@ -97,6 +121,7 @@ private struct Collector {
 
     var iteration: Double
     var phase: String
+    var testNet: Int?
     var loss: Double?
     var losses: [String: Loss]?
     var metrics: [String: MeanNumber]?
@@ -106,6 +131,7 @@ private struct Collector {
     enum CodingKeys: String, CodingKey {
       case iteration, phase, loss, losses, metrics, stopped
       case outputs = "task_outputs"
+      case testNet = "test_net"
     }
   }
 
@@ -115,12 +141,13 @@ private struct Collector {
     if let outputs = line.outputs { tasks = outputs }
     if let task = line.stopped { stops[task] = line.iteration }
     let isTest = line.phase == "test"
-    if let loss = line.loss { add("loss", isTest: isTest, line.iteration, loss) }
+    let net = line.testNet ?? 0
+    if let loss = line.loss { add("loss", isTest: isTest, net: net, line.iteration, loss) }
     for (name, loss) in (line.losses ?? [:]).sorted(by: { $0.key < $1.key }) {
-      if let value = loss.value.mean { add(name, isTest: isTest, line.iteration, value) }
+      if let value = loss.value.mean { add(name, isTest: isTest, net: net, line.iteration, value) }
     }
     for (name, metric) in (line.metrics ?? [:]).sorted(by: { $0.key < $1.key }) {
-      if let value = metric.mean { add(name, isTest: isTest, line.iteration, value) }
+      if let value = metric.mean { add(name, isTest: isTest, net: net, line.iteration, value) }
     }
   }
 
@@ -131,7 +158,10 @@ private struct Collector {
       let rest = line[start.upperBound...]
       iteration = Double(rest.prefix { $0.isNumber })
       isTest = rest.contains("Testing net")
-      if let loss = number(after: "loss = ", in: rest), let iteration { add("loss", isTest: false, iteration, loss) }
+      net = number(after: "Testing net (#", in: rest).map { Int($0) } ?? 0
+      if let loss = number(after: "loss = ", in: rest), let iteration {
+        add("loss", isTest: false, net: 0, iteration, loss)
+      }
       return
     }
     guard let iteration, let output = line.range(of: "net output #") else { return }
@@ -141,7 +171,7 @@ private struct Collector {
     guard let equals = rest.range(of: " = ") else { return }
     let name = rest[..<equals.lowerBound].trimmedBlanks
     guard let value = number(after: " = ", in: rest) else { return }
-    add(name, isTest: isTestLine, iteration, value)
+    add(name, isTest: isTestLine, net: net, iteration, value)
   }
 
   private func number(after mark: String, in text: Substring) -> Double? {

@@ -64,7 +64,9 @@ struct TaskHistory {
       throw Diagnostic(
         .unreadableFile, "'\(file)' tells of no tasks; it must be the _metrics.jsonl of a run of mtl train")
     }
-    name = (path.split(separator: "/").last.map(String.init) ?? path).replacing("_metrics.jsonl", with: "")
+    let parts = path.replacing("_metrics.jsonl", with: "").split(separator: "/")
+    // The runs of an experiment are all called so; their folders tell them apart.
+    name = parts.suffix(parts.last == "run" ? 3 : 1).joined(separator: "/")
     self.tasks = tasks
     testNets = Set(lines.compactMap(\.testNet)).sorted()
     let empty = Curves(repeating: [], count: tasks.count)
@@ -125,7 +127,7 @@ struct TaskHistory {
 /// A line of a metrics file, as far as tasks go.
 private struct Line: Decodable {
   struct Loss: Decodable {
-    var value: Double?
+    var value: MeanNumber?
     var weight: Double?
   }
 
@@ -168,10 +170,10 @@ private struct Line: Decodable {
 
   /// The mean of a task's losses by their weights.
   func loss(of task: TaskHistory.Task) -> Double? {
-    let known = task.losses.compactMap { losses?[$0] }.filter { $0.value != nil }
+    let known = task.losses.compactMap { losses?[$0] }.filter { $0.value?.mean != nil }
     let weights = known.reduce(0) { $0 + ($1.weight ?? 1) }
     guard weights != 0 else { return nil }
-    return known.reduce(0) { $0 + ($1.weight ?? 1) * ($1.value ?? 0) } / weights
+    return known.reduce(0) { $0 + ($1.weight ?? 1) * ($1.value?.mean ?? 0) } / weights
   }
 
   /// What the weighting multiplies the task's loss by.

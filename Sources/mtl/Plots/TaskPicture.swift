@@ -1,19 +1,36 @@
 import Diagnostics
 import Foundation
+import Solvers
 import Tasks
 
 /// What happened to the tasks of a run, in one picture by gnuplot: a panel for each thing that was measured, a colour for
-/// each task, a dotted line where a task stopped.
+/// each task, a dotted line where a task stopped. So many tasks that their curves could not be told apart have a row of
+/// cells each, whose colours are the values.
 struct TaskPicture {
   let history: TaskHistory
   /// By task: the relative gain over a run of that task alone.
   let gains: [Double?]
 
+  /// More tasks than these have rows, not curves.
+  private static let mostCurves = 12
+  /// Of a row.
+  private static let mostCells = 60
+  /// From low to high, dark to light.
+  private static let rising = "set palette defined (0 '#440154', 1 '#3b528b', 2 '#21918c', 3 '#5ec962', 4 '#fde725')"
+  /// Blue for tasks that pull together, red for those that pull apart.
+  private static let signed = "set palette defined (-1 '#d73027', 0 '#ffffff', 1 '#4575b4')"
+  /// What a panel starts with, whatever the one before it has set.
+  private static let plain = [
+    "unset arrow", "unset label", "unset object", "unset offsets", "unset logscale", "unset cblabel", "unset xzeroaxis",
+    "set autoscale xy", "set autoscale cb", "set cbtics autofreq", "set xtics autofreq norotate", "set ytics autofreq",
+    "set grid linecolor '#dddddd'",
+    "set xlabel 'iteration'", "set key outside right top samplen 1.5 spacing 1.1",
+  ]
+
   private struct Panel {
     var title: String
     /// What the y axis is.
     var unit: String
-    var isLogarithmic = false
     /// Commands that only this panel needs.
     var settings: [String] = []
     var data: [String] = []
@@ -34,13 +51,10 @@ struct TaskPicture {
       height: rows * size.height + 30)
     lines.append(
       "set multiplot layout \(rows),\(columns) title \(PlotScript.quoted("tasks of " + history.name)) font ',14'")
-    lines += ["set format y '%g'", "set grid linecolor '#dddddd'", "set key outside right top samplen 1.5 spacing 1.1"]
+    lines.append("set format y '%g'")
     for panel in panels {
-      lines += [
-        "set title \(PlotScript.quoted(panel.title))", "set ylabel \(PlotScript.quoted(panel.unit))",
-        "set xlabel 'iteration'", panel.isLogarithmic ? "set logscale y" : "unset logscale y",
-      ]
-      lines += panel.settings
+      lines += ["set title \(PlotScript.quoted(panel.title))", "set ylabel \(PlotScript.quoted(panel.unit))"]
+      lines += TaskPicture.plain + panel.settings
       lines.append(panel.plot)
     }
     return (lines + ["unset multiplot"]).joined(separator: "\n") + "\n"
@@ -51,8 +65,12 @@ struct TaskPicture {
       curves("training loss", "loss", history.trainingLosses, isLogarithmic: true),
       curves("validation loss", "loss", history.testLosses, isLogarithmic: true),
       curves("validation metric", "metric", history.metrics), weightCurves,
-      curves("norm of the gradient in the shared parameters", "norm", history.gradientNorms, isLogarithmic: true),
-      curves("cosine of the gradient with the other tasks', mean", "cosine", history.cosines),
+      // Of a batch without a label there is none.
+      curves(
+        "norm of the gradient in the shared parameters", "norm",
+        history.gradientNorms.map { $0.filter { $0.value > 0 } },
+        isLogarithmic: true),
+      curves("cosine of the gradient with the other tasks', mean", "cosine", history.cosines, isSigned: true),
       cosineMatrix, stoppingCurves, gainBars,
     ].compactMap { $0 }
   }
@@ -60,14 +78,21 @@ struct TaskPicture {
   /// nil where every weight was 1 all the time.
   private var weightCurves: Panel? {
     guard history.weights.contains(where: { $0.contains { $0.value != 1 } }) else { return nil }
-    return curves("weight of the loss", "weight", history.weights)
+    let values = history.weights.joined().map(\.value)
+    // The small ones would all be at 0.
+    let isWide = (values.max() ?? 1) > 30 * (values.min() ?? 1)
+    return curves("weight of the loss", "weight", history.weights, isLogarithmic: isWide)
   }
 
   /// With a dashed line across at each threshold: grey where all tasks have it, else in the task's colour.
   private var stoppingCurves: Panel? {
-    var panel = curves("stopping value (a task stops above the dashed line)", "value", history.stopping)
     let known = history.stopThresholds.enumerated().compactMap { task, value in value.map { (task: task, value: $0) } }
     let isOne = Set(known.map(\.value)).count == 1
+    guard history.tasks.count <= TaskPicture.mostCurves else {
+      let limit = isOne ? logText(known[0].value) : "its threshold"
+      return curves("stopping value (a task stops above \(limit))", "value", history.stopping)
+    }
+    var panel = curves("stopping value (a task stops above the dashed line)", "value", history.stopping)
     if !known.isEmpty { panel?.settings.append("set offsets 0, 0, graph 0.05, 0") }
     for threshold in isOne ? Array(known.prefix(1)) : known {
       let colour = isOne ? "#555555" : TaskColours.line(threshold.task)
@@ -79,10 +104,14 @@ struct TaskPicture {
 
   /// nil where nothing was measured.
   private func curves(
-    _ title: String, _ unit: String, _ curves: TaskHistory.Curves, isLogarithmic: Bool = false
+    _ title: String, _ unit: String, _ curves: TaskHistory.Curves, isLogarithmic: Bool = false, isSigned: Bool = false
   ) -> Panel? {
     let values = curves.flatMap { $0.map(\.value) }
     guard !values.isEmpty else { return nil }
+    let isLogarithmic = isLogarithmic && values.allSatisfy { $0 > 0 }
+    if history.tasks.count > TaskPicture.mostCurves {
+      return rows(title, unit, curves, isLogarithmic: isLogarithmic, isSigned: isSigned)
+    }
     var data: [String] = []
     var parts: [String] = []
     for (task, points) in curves.enumerated() where !points.isEmpty {
@@ -95,47 +124,112 @@ struct TaskPicture {
         "\(name) using 1:2 with \(marks) linewidth 1.8 dashtype \(TaskColours.round(task) + 1) "
           + "linecolor '\(TaskColours.line(task))' title \(PlotScript.quoted(history.tasks[task].name))")
     }
-    let isPositive = values.allSatisfy { $0 > 0 }
     return Panel(
-      title: title, unit: unit, isLogarithmic: isLogarithmic && isPositive, settings: stopLines, data: data,
+      title: title, unit: unit, settings: (isLogarithmic ? ["set logscale y"] : []) + stopLines, data: data,
       plot: "plot " + parts.joined(separator: ", \\\n  "))
   }
+
+  // MARK: Many tasks
+
+  /// A row of cells for each task, from an iteration to the next; where nothing is known, it is grey.
+  private func rows(
+    _ title: String, _ unit: String, _ curves: TaskHistory.Curves, isLogarithmic: Bool, isSigned: Bool
+  ) -> Panel {
+    let iterations = Set(curves.joined().map(\.iteration)).sorted()
+    let count = (iterations.count + TaskPicture.mostCells - 1) / TaskPicture.mostCells
+    let starts = stride(from: 0, to: iterations.count, by: count).map { iterations[$0] }
+    let last = starts[starts.count - 1]
+    let end = max(iterations[iterations.count - 1], last + (starts.count > 1 ? last - starts[starts.count - 2] : 1))
+    var cells: [String] = []
+    var means: [Double] = []
+    for (task, points) in curves.enumerated() {
+      for (place, start) in starts.enumerated() {
+        let next = place + 1 < starts.count ? starts[place + 1] : end
+        let values = points.filter { $0.iteration >= start && ($0.iteration < next || place + 1 == starts.count) }
+          .map(\.value)
+        guard !values.isEmpty else { continue }
+        let mean = values.reduce(0, +) / Double(values.count)
+        means.append(mean)
+        cells.append(TaskPicture.cell(start, next, row: task, mean))
+      }
+    }
+    let stops = history.stops.enumerated().compactMap { task, iteration in
+      iteration.map {
+        "set arrow from \($0),\(Double(task) - 0.5) to \($0),\(Double(task) + 0.5) nohead front linewidth 2 linecolor 'black'"
+      }
+    }
+    let name = "$\(title.filter(\.isLetter))"
+    return Panel(
+      title: title + (stops.isEmpty ? "" : ", to the black mark where it stopped"), unit: "",
+      settings: rowSettings(unit) + stops + ["set xrange [\(starts[0]):\(end)]"]
+        + TaskPicture.colours(of: means, isLogarithmic: isLogarithmic, isSigned: isSigned),
+      data: ["\(name) << END"] + cells + ["END"], plot: "plot \(name) \(TaskPicture.cellStyle)")
+  }
+
+  private static func colours(of values: [Double], isLogarithmic: Bool, isSigned: Bool) -> [String] {
+    if isSigned {
+      let most = values.map(abs).max() ?? 0
+      return [signed] + (most > 0 ? ["set cbrange [\(-most):\(most)]"] : [])
+    }
+    guard isLogarithmic, let least = values.min(), let most = values.max(), least > 0 else { return [rising] }
+    // gnuplot names the powers of ten alone.
+    let powers = Int(log10(least).rounded(.down))...Int(log10(most).rounded(.up))
+    let tics = powers.flatMap { power in [1, 2, 5].map { $0 * pow(10, Double(power)) } }
+    return [rising, "set logscale cb", "set cbtics (\(tics.map { logText($0) }.joined(separator: ", ")))"]
+  }
+
+  /// x, y, their ranges, and the value.
+  private static func cell(_ start: Double, _ end: Double, row: Int, _ value: Double) -> String {
+    let (low, high) = (Double(row) - 0.5, Double(row) + 0.5)
+    return "\((start + end) / 2) \(row) \(start) \(end) \(low) \(high) \(value)"
+  }
+
+  private static let cellStyle =
+    "using 1:2:3:4:5:6:7 with boxxyerror fillstyle solid noborder linecolor palette notitle"
+
+  /// A row for each task, with its name.
+  private func rowSettings(_ unit: String) -> [String] {
+    [
+      "unset key", "unset grid", "set cblabel \(PlotScript.quoted(unit))", "set ytics (\(tics))",
+      "set yrange [\(history.tasks.count).0-0.5:-0.5]",
+      "set object 1 rectangle from graph 0,0 to graph 1,1 behind fillstyle solid noborder fillcolor '#e8e8e8'",
+    ]
+  }
+
+  /// The names of all tasks at 0, 1, …
+  private var tics: String {
+    history.tasks.enumerated().map { "\(PlotScript.quoted($1.name)) \($0)" }.joined(separator: ", ")
+  }
+
+  private func rotation(_ names: Int) -> String { names > 10 ? "rotate by 90 right" : "" }
 
   /// A dotted line in the task's colour where it stopped, with its name.
   private var stopLines: [String] {
     let stopped = history.stops.enumerated().compactMap { task, iteration in iteration.map { (task: task, at: $0) } }
-    return ["unset arrow", "unset label"]
-      + stopped.flatMap { task, iteration in
-        PlotScript.stop(at: iteration, colour: TaskColours.line(task), text: "\(history.tasks[task].name) stopped")
-      }
+    return stopped.flatMap { task, iteration in
+      PlotScript.stop(at: iteration, colour: TaskColours.line(task), text: "\(history.tasks[task].name) stopped")
+    }
   }
 
-  /// The mean cosine of each two tasks as a square of colours: blue for tasks that pull together, red for those that pull
-  /// apart.
+  /// The mean cosine of each two tasks as a square of colours; grey for tasks that were never measured together.
   private var cosineMatrix: Panel? {
-    let names = history.tasks.map(\.name)
+    let count = history.tasks.count
     var cells: [String] = []
-    for (row, values) in history.cosineMatrix.enumerated() {
+    for (row, values) in history.cosineMatrix.enumerated() where values.contains(where: { $0 != nil }) {
       for (column, value) in values.enumerated() {
         guard let value = row == column ? 1 : value else { continue }
-        cells.append("\(column) \(row) \(value)")
+        cells.append(TaskPicture.cell(Double(column) - 0.5, Double(column) + 0.5, row: row, value))
       }
     }
-    guard cells.count > names.count else { return nil }
-    let tics = names.enumerated().map { "\(PlotScript.quoted($1)) \($0)" }.joined(separator: ", ")
+    guard !cells.isEmpty else { return nil }
     return Panel(
       title: "cosine of the gradients of two tasks, mean over the run", unit: "",
-      settings: [
-        "unset arrow", "unset label", "unset key", "unset xlabel",
-        "set palette defined (-1 '#d73027', 0 '#ffffff', 1 '#4575b4')",
-        "set cbrange [-1:1]", "set cblabel 'cosine'",
-        "set xtics (\(tics)) rotate by \(names.count > 10 ? 90 : 30) right", "set ytics (\(tics))",
-        "set xrange [-0.5:\(names.count).0-0.5]", "set yrange [\(names.count).0-0.5:-0.5]", "unset grid",
+      settings: rowSettings("cosine") + [
+        "unset xlabel", TaskPicture.signed, "set cbrange [-1:1]", "set xtics (\(tics)) \(rotation(count))",
+        "set xrange [-0.5:\(count).0-0.5]",
       ], data: ["$cosines << END"] + cells + ["END"],
-      plot: "plot $cosines using 1:2:3 with image"
-        + (names.count <= 10 ? ", $cosines using 1:2:(sprintf('%.2f', $3)) with labels font ',9'" : "")
-        + "\nset key outside right top\nset xtics autofreq norotate\nset ytics autofreq\nset autoscale xy\n"
-        + "set grid linecolor '#dddddd'\nunset cblabel")
+      plot: "plot $cosines \(TaskPicture.cellStyle)"
+        + (count <= 10 ? ", $cosines using 1:2:(sprintf('%.2f', $7)) with labels font ',9' notitle" : ""))
   }
 
   /// A bar for each task of which there is a run alone; delta_m is their mean.
@@ -154,11 +248,11 @@ struct TaskPicture {
     return Panel(
       title: "gain over the task alone: delta_m \(sign)\(PlotScript.percent(mean)) %", unit: "gain in %",
       settings: [
-        "unset arrow", "unset label", "unset offsets", "unset xlabel", "set xrange [-0.6:\(Double(known.count) - 0.4)]",
+        "unset xlabel", "set xrange [-0.6:\(Double(known.count) - 0.4)]",
         "set xzeroaxis linetype -1",
         "set xtics ("
           + known.enumerated().map { "\(PlotScript.quoted(history.tasks[$1.task].name)) \($0)" }
-          .joined(separator: ", ") + ")",
+          .joined(separator: ", ") + ") \(rotation(known.count))",
       ], data: ["$gains << END"] + bars + ["END"], plot: "plot " + parts.joined(separator: ", \\\n  "))
   }
 }

@@ -180,6 +180,29 @@ import Testing
     #expect(weighting.weights(Self.gram([[9, 0], [0, 2]]), [1, 1], moment) != first)
   }
 
+  /// A batch with labels of one task alone, whose gradient may be of quite another size than those that were bargained over.
+  @Test func nashOfOneAmongSeveral() {
+    var weighting = NashBargaining(interval: 1)
+    let first = weighting.weights(Self.gram([[1e-3, 0], [0, 2]]), [1, 1], Self.moment)
+    #expect(first[0] > 100)
+    #expect(weighting.weights(Self.gram([[2, 0], [0, 0]]), [1, 0], Self.moment)[0] == 1)
+    // What is left when all others have stopped shares nothing.
+    var alone = NashBargaining(interval: 1)
+    alone.state["weight"] = [5]
+    #expect(alone.weights(GramMatrix([[0]]), [1], Self.moment) == [1])
+  }
+
+  /// When one of three tasks has stopped, the other two share the weight 2.
+  @Test func gradnormSharesWhatTasksThereAre() {
+    var weighting = GradientNormalization(tasks: 2, asymmetry: 1.5, rate: 0.025)
+    weighting.state["weight"] = [0.3, 0.6]
+    let weights = weighting.weights(Self.gram([[1, 0], [0, 1]]), [1, 1], Self.moment)
+    #expect(abs(weights[0] + weights[1] - 2) < 1e-12 && weights[0] < weights[1])
+    var alone = GradientNormalization(tasks: 1, asymmetry: 1.5, rate: 0.025)
+    alone.state["weight"] = [0.3]
+    #expect(alone.weights(GramMatrix([[0]]), [1], Self.moment) == [1])
+  }
+
   @Test(arguments: cases) func upgradConflictsWithNone(_ tasks: Int, _ size: Int, _ leaning: Double) {
     let gradients = Self.gradients(tasks, size, leaning: leaning, seed: 4)
     let step = Self.sum(weights(UnconflictingProjection(), gradients), gradients)

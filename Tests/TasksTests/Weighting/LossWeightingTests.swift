@@ -17,7 +17,6 @@ import Testing
 
   static func all(_ tasks: Int) -> [(name: String, weighting: any LossWeighting)] {
     [
-      ("FIXED", FixedWeighting()),
       ("UNCERTAINTY", UncertaintyWeighting(tasks: tasks, rate: nil, floor: 0.05, normalizes: true)),
       ("UNCERTAINTY of the paper", UncertaintyWeighting(tasks: tasks, rate: nil, floor: 0.05, normalizes: false)),
       ("DWA", DynamicWeightAverage(tasks: tasks, temperature: 2, period: 2)), ("RLW", RandomWeighting()),
@@ -169,5 +168,15 @@ import Testing
     expect(weighting.weights([1, 4], moment(5)), [1, 1])
     // 1 and 0.5: 1 and 0.25; over L: 0.5 and 0.125.
     expect(weighting.weights([2, 2], moment(5)), [1.6, 0.4])
+  }
+
+  /// In a run that goes on with it from iteration 100, the scale is measured in the fifth period from there.
+  @Test func chebyshevCountsFromWhereItBegins() {
+    var weighting = SmoothChebyshevWeighting(tasks: 2, smoothness: 0.5, period: 1)
+    for iteration in 100..<105 {
+      expect(weighting.weights([1, 3], moment(iteration)), [1.5, 0.5])
+      weighting.learn([2, 4], moment(iteration))
+    }
+    expect(weighting.weights([2, 2], moment(105)), [1.6, 0.4])
   }
 }

@@ -63,6 +63,12 @@ import Testing
         == "the net that 'a.caffemodel' carries reads test records in the stage 'val' or 'test' only; say which with --stage"
     )
     _ = try TestCommand.definition(in: net, "a.caffemodel") { $0.stage = ["test"] }
+    // That it was trained in a stage does not say in which it is tested.
+    var staged = net
+    staged.state.stage = ["few"]
+    #expect(throws: Diagnostic.self) { try TestCommand.definition(in: staged, "a.caffemodel") }
+    let source = try TestCommand.definition(in: staged, "a.caffemodel") { $0.stage.append("test") }
+    #expect(source.parameter.state.stage == ["few"])
     let bare = try NetParameter(
       textFormatString: #"layer { name: "ip" type: "InnerProduct" bottom: "data" top: "ip" }"#)
     let other = #expect(throws: Diagnostic.self) { try TestCommand.definition(in: bare, "a.caffemodel") }

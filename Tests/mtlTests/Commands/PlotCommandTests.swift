@@ -55,8 +55,31 @@ import Testing
     // A resumed run goes on from an earlier iteration.
     #expect(run.curves[0].points == [.init(iteration: 0, value: 2), .init(iteration: 5, value: 1.5)])
     #expect(run.curves.last == .init(name: "right", isTest: true, points: [.init(iteration: 10, value: 0.75)]))
-    #expect(try RunCurves(folder + "/snap", only: ["a"]).curves.map(\.name) == ["a"])
-    #expect(throws: Diagnostic.self) { try RunCurves(folder + "/snap", only: ["b"]) }
+    #expect(try RunCurves.read([folder + "/snap"], only: ["a"]).runs.map { $0.curves.map(\.name) } == [["a"]])
+    let fault = #expect(throws: Diagnostic.self) { try RunCurves.read([folder + "/snap"], only: ["a", "rigt"]) }
+    #expect(fault?.message == "there is no curve 'rigt'; did you mean 'right'? (curves: loss, a, right)")
+  }
+
+  /// Two test nets with outputs of one name have a curve each.
+  @Test func testNetsAreToldApart() throws {
+    let lines = (0..<2).flatMap { iteration in
+      (0..<2).map { net in
+        #"{"iteration":\#(iteration),"phase":"test","test_net":\#(net),"losses":{},"metrics":{"right":0.\#(net + 1)}}"#
+      }
+    }
+    _ = try write(lines.joined(separator: "\n"), "two_metrics.jsonl")
+    let log = """
+      I0102 10:00:01.000001  1 solver.cpp:347] Iteration 0, Testing net (#0)
+      I0102 10:00:01.000001  1 solver.cpp:414]     Test net output #0: right = 0.1
+      I0102 10:00:01.000001  1 solver.cpp:347] Iteration 0, Testing net (#1)
+      I0102 10:00:01.000001  1 solver.cpp:414]     Test net output #0: right = 0.2
+      """
+    for run in [try RunCurves(folder + "/two"), try RunCurves(try write(log, "two.log"))] {
+      #expect(run.curves.map(\.net) == [0, 1])
+      #expect(run.curves.map { $0.points.last?.value } == [0.1, 0.2])
+      let script = CurvePlot(runs: [run]).script(format: "svg", output: "o.svg")
+      #expect(script.contains("title 'test net 0'") && script.contains("title 'test net 1'"))
+    }
   }
 
   /// The metric is known, but no test was made.
@@ -66,8 +89,15 @@ import Testing
       {"iteration":0,"phase":"event","task_outputs":[{"name":"a","losses":["loss_a"],"metrics":["accuracy_a"],"lower_is_better":false}]}
       {"iteration":0,"phase":"train","lr":0.1,"loss":2,"losses":{"loss_a":{"value":2,"weight":1}},"metrics":{}}
       """, "short_metrics.jsonl")
-    let fault = #expect(throws: Diagnostic.self) { try RunCurves(folder + "/short", only: ["accuracy_a"]) }
-    #expect(fault?.message.contains("has no value of 'accuracy_a' yet: the run made no test") == true)
+    let fault = #expect(throws: Diagnostic.self) {
+      try RunCurves.read([folder + "/short"], only: ["loss_a", "accuracy_a"])
+    }
+    #expect(fault?.message.contains("has no value of 'accuracy_a' yet: it ended before its first test") == true)
+    // Beside a run that has one it is left out.
+    _ = try write(
+      #"{"iteration":0,"phase":"test","test_net":0,"losses":{},"metrics":{"accuracy_a":0.5}}"#, "long_metrics.jsonl")
+    let (runs, notes) = try RunCurves.read(["short", "long"].map { "\(folder)/\($0)" }, only: ["accuracy_a"])
+    #expect(runs.map(\.name) == ["long"] && notes == ["'\(folder)/short' has no value of 'accuracy_a'"])
   }
 
   @Test func refusesOtherFiles() throws {

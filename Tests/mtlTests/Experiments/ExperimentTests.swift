@@ -203,7 +203,73 @@ import Testing
     ({ $0.replacing("report_net: 1", with: "report_net: 2") }, "report_net is 2, but the solver has 2 test nets"),
     ({ $0.replacing("\"kind\"", with: "\"kindd\"") }, "the net has no task 'kindd'; did you mean 'kind'?"),
     ({ $0.replacing("loss_kind", with: "size") }, "task 'kind' has no output 'size'"),
+    ({ $0.replacing("seed: 4", with: "seed: -4") }, "seed -4 is below 0"),
+    ({ $0 + " task { name: \"kind\" }" }, "task 'kind' is given twice"),
+    ({ $0.replacing("base_lr: 0.002", with: "random_seed: 3") }, "an experiment takes its seeds one by one"),
+    ({ $0.replacing("base_lr: 0.002", with: "snapshot_prefix: \"a\"") }, "has a folder in its output"),
+    ({ $0 + " alone { name: \"x\" solver { multi_task { weighting: DWA } } }" }, "leave multi_task out"),
+    ({ $0 + " setting { name: \"x\" solver { random_seed: 1 } }" }, "an experiment takes its seeds one by one"),
+    // Of the solver, but told where the variant has them.
+    ({ $0.replacing("base_lr: 0.002", with: "type: \"Adamm\"") }, "did you mean \"Adam\"?"),
+    (
+      { $0.replacing("base_lr: 0.002", with: "multi_task { weighting: NASH temperature: 2 }") },
+      "does not read temperature"
+    ),
+    ({ $0.replacing("base_lr: 0.002", with: "net: \"none.prototxt\"") }, "there is no file 'none.prototxt'"),
   ]
+
+  static let lateFaults: [(change: String, message: String)] = [
+    (
+      "multi_task { weighting: SCHEDULE task { name: \"sizee\" schedule { weight: 2 } } }", "task 'sizee' lists no loss"
+    ),
+    ("multi_task { stopping { tests: 0 } }", "tests must be at least 1"),
+    ("multi_task { keep_best: true validation_net: 4 }", "keep_best looks at test net 4"),
+    ("weights: \"none.caffemodel\"", "there is no file 'none.caffemodel'"),
+  ]
+
+  /// What only nets can tell is told before anything is trained, at its place in the experiment's file.
+  @Test(arguments: lateFaults.indices)
+  func looksAtEveryVariantFirst(_ index: Int) throws {
+    let (change, message) = Self.lateFaults[index]
+    try write(
+      Self.experiment(in: folder + "/out").replacing("base_lr: 0.002", with: change), "few.prototxt")
+    let fault = #expect(throws: Diagnostic.self) {
+      try experiment().check(engine: ReferenceEngine(), catalogue: EngineOptions.catalogue) { _, _ in }
+    }
+    #expect(fault?.message.contains(message) == true, "\(fault?.message ?? "")")
+    #expect(fault?.location?.file == folder + "/few.prototxt" && fault?.location?.line == 3)
+    #expect(!FileManager.default.fileExists(atPath: folder + "/out"))
+  }
+
+  /// Each way to train once, and no longer once a run of it is done.
+  @Test func looksAtWhatHasNotBeenTrained() throws {
+    var looked: [Int] = []
+    func check() throws {
+      looked = []
+      try experiment().check(engine: ReferenceEngine(), catalogue: EngineOptions.catalogue) { looked += [$0, $1] }
+    }
+    try check()
+    #expect(looked == [0, 3, 1, 3, 2, 3])
+    #expect(try run(experiment().runs[2]))
+    try check()
+    #expect(looked == [0, 2, 1, 2])
+  }
+
+  /// A solver's file in the working directory comes before the one beside the experiment's.
+  @Test func tellsOfTheFileThatIsNotTaken() throws {
+    #expect(try experiment().notes.allSatisfy { !$0.contains("is not read") })
+    let here = FileManager.default.currentDirectoryPath
+    let name = "experiment-\(UUID().uuidString).prototxt"
+    defer { try? FileManager.default.removeItem(atPath: "\(here)/\(name)") }
+    try write(Self.solver, name)
+    try Data(Self.solver.replacing("net.prototxt", with: folder + "/net.prototxt").utf8).write(
+      to: URL(fileURLWithPath: "\(here)/\(name)"))
+    try write(Self.experiment(in: folder + "/out").replacing("solver.prototxt", with: name), "few.prototxt")
+    #expect(
+      try experiment().notes.contains(
+        "the solver is '\(name)' of the working directory; '\(folder)/\(name)' beside the experiment's file is not read"
+      ))
+  }
 
   @Test(arguments: faults.indices)
   func tellsWhatIsWrong(_ index: Int) throws {
