@@ -132,16 +132,15 @@ final class PatchConvolution: ConvolutionOp {
     let size = description.topChannels * row
     let units = description.batch
     let pieces = pieceCount(units: units)
-    topGradients.withMemoryRebound(to: UnsafePointer<Float>?.self, capacity: tasks) { slopes in
-      pool.run(pieces, grain: 1) { from, to in
-        for piece in from..<to {
-          let own = scratch.floats + piece * threadScratch
-          let sums = own + kernelScratch
-          sums.update(repeating: 0, count: tasks * (size + description.topChannels))
-          mtl_patches_backward_weights(
-            units * piece / pieces, units * (piece + 1) / pieces, patches, bottom.floats, tasks, slopes, sums,
-            sums + tasks * size, own)
-        }
+    let slopes = UnsafeRawPointer(topGradients).assumingMemoryBound(to: UnsafePointer<Float>?.self)
+    pool.run(pieces, grain: 1) { from, to in
+      for piece in from..<to {
+        let own = scratch.floats + piece * threadScratch
+        let sums = own + kernelScratch
+        sums.update(repeating: 0, count: tasks * (size + description.topChannels))
+        mtl_patches_backward_weights(
+          units * piece / pieces, units * (piece + 1) / pieces, patches, bottom.floats, tasks, slopes, sums,
+          sums + tasks * size, own)
       }
     }
     for task in 0..<tasks {

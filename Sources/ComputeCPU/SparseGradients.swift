@@ -10,6 +10,8 @@ final class SparseGradients {
   private let description: ConvolutionDescription
   private let pool: ThreadPool
   private let sparse: UnsafeMutablePointer<mtl_sparse>
+  /// Elements of an image's top. Asked for in each pass, and it takes allocations to find out.
+  private let imageSize: Int
   /// Floats of the packed weights, of a task's gradient of the bias, of a thread's kernel, and of all that a thread has.
   private let weightsSize: Int
   private let biasSize: Int
@@ -49,6 +51,7 @@ final class SparseGradients {
         bottom: (d.bottomExtents[0], d.bottomExtents[1]), top: (d.topExtents[0], d.topExtents[1]),
         kernel: d.kernel[0], stride: (d.stride[0], d.stride[1]), pad_before: (d.padBefore[0], d.padBefore[1]),
         pad_after: (after(0), after(1)), is_half: isHalf))
+    imageSize = d.topShape.count / max(1, d.batch)
     weightsSize = mtl_sparse_weights_size(sparse)
     biasSize = blocks(d.topChannels) * d.groups * 16
     tasksAtOnce = max(1, min(d.taskCount, SparseGradients.gradientSize / (weightsSize + biasSize)))
@@ -68,7 +71,7 @@ final class SparseGradients {
     for index in 0..<images {
       count += mtl_sparse_count(sparse, topGradient, description.batch * index / images)
     }
-    let all = images * description.topShape.count / description.batch
+    let all = images * imageSize
     let most = (description.kernel[0] < 4 ? 2 : 3) * all
     return 5 * count < (sparse.pointee.is_half ? most / 2 : most)
   }
@@ -101,16 +104,15 @@ final class SparseGradients {
     weights: Parameter, bias: Parameter?, scratch: UnsafeMutableRawPointer, select: (Int) -> Void
   ) {
     let (images, pieces) = (description.batch, self.pieces)
-    topGradients.withMemoryRebound(to: UnsafeRawPointer?.self, capacity: tasks) { slopes in
-      pool.run(pieces, grain: 1) { from, to in
-        for piece in from..<to {
-          let own = scratch.floats + piece * threadScratch
-          let sums = own + kernelScratch
-          sums.update(repeating: 0, count: tasks * (weightsSize + biasSize))
-          mtl_sparse_backward_weights(
-            images * piece / pieces, images * (piece + 1) / pieces, sparse, bottom, tasks, slopes, sums,
-            sums + tasks * weightsSize, own)
-        }
+    let slopes = UnsafeRawPointer(topGradients).assumingMemoryBound(to: UnsafeRawPointer?.self)
+    pool.run(pieces, grain: 1) { from, to in
+      for piece in from..<to {
+        let own = scratch.floats + piece * threadScratch
+        let sums = own + kernelScratch
+        sums.update(repeating: 0, count: tasks * (weightsSize + biasSize))
+        mtl_sparse_backward_weights(
+          images * piece / pieces, images * (piece + 1) / pieces, sparse, bottom, tasks, slopes, sums,
+          sums + tasks * weightsSize, own)
       }
     }
     let sums = scratch.floats + kernelScratch
