@@ -43,7 +43,7 @@ MTL_INLINE void listed_block(
   }
 }
 
-/* Floats in a row of a block of one or two rows, which leave registers for more columns. */
+/* Floats in a block of one row, which leaves registers for more columns. */
 enum { WIDE_SPAN = 2 * SPAN };
 
 #define LISTED(rows, columns) \

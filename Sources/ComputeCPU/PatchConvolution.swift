@@ -147,7 +147,7 @@ final class PatchConvolution: ConvolutionOp {
       select(task)
       let sums = scratch.floats + kernelScratch
       add(sums + task * size, of: pieces, to: weights)
-      if let bias { add(sums + tasks * size + task * description.topChannels, of: pieces, toBias: bias) }
+      bias?.add(sums + tasks * size + task * description.topChannels, parts: pieces, step: threadScratch)
     }
   }
 
@@ -162,16 +162,6 @@ final class PatchConvolution: ConvolutionOp {
             mtl_axpby(taps, 1, part, overwrite && piece == 0 ? 0 : 1, gradients + k * taps)
           }
         }
-      }
-    }
-  }
-
-  private func add(_ sums: UnsafeMutablePointer<Float>, of pieces: Int, toBias bias: Parameter) {
-    guard bias.isLearned else { return }
-    bias.accumulate { gradients, overwrite in
-      for piece in 0..<pieces {
-        mtl_axpby(
-          bias.count, 1, sums + piece * threadScratch, overwrite && piece == 0 ? 0 : 1, gradients)
       }
     }
   }

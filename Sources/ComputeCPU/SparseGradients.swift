@@ -119,7 +119,7 @@ final class SparseGradients {
     for task in 0..<tasks {
       select(task)
       add(sums + task * weightsSize, of: pieces, to: weights)
-      if let bias { add(sums + tasks * weightsSize + task * biasSize, of: pieces, toBias: bias) }
+      bias?.add(sums + tasks * weightsSize + task * biasSize, parts: pieces, step: threadScratch)
     }
   }
 
@@ -129,15 +129,6 @@ final class SparseGradients {
     weights.accumulate { gradients, overwrite in
       pool.run(description.topChannels, grain: 1) { from, to in
         mtl_sparse_finish(from, to, sparse, pieces, threadScratch, sums, !overwrite, gradients)
-      }
-    }
-  }
-
-  private func add(_ sums: UnsafeMutablePointer<Float>, of pieces: Int, toBias bias: Parameter) {
-    guard bias.isLearned else { return }
-    bias.accumulate { gradients, overwrite in
-      for piece in 0..<pieces {
-        mtl_axpby(bias.count, 1, sums + piece * threadScratch, overwrite && piece == 0 ? 0 : 1, gradients)
       }
     }
   }

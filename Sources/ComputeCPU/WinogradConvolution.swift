@@ -182,13 +182,7 @@ final class WinogradConvolution: ConvolutionOp {
     }
     // All groups have written or added alike; from now on there is something to add to.
     if weights.isLearned { weights.accumulate { _, _ in } }
-    guard let bias, bias.isLearned else { return }
-    bias.accumulate { gradients, overwrite in
-      for part in 0..<parts {
-        let beta: Float = overwrite && part == 0 ? 0 : 1
-        mtl_axpby(description.topChannels, 1, sums + part * partSize, beta, gradients)
-      }
-    }
+    bias?.add(sums, parts: parts, step: partSize)
   }
 
   /// From the gradient of the transformed weights to that of a group's weights.

@@ -26,7 +26,7 @@ struct BenchTasksCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Steps of each kind, in alternation.", valueName: "count"))
   var iterations = 20
 
-  @Flag(help: "Prints the backward steps of shared layers one by one, too.")
+  @Flag(help: "Prints the times of the steps, too; those of one name, as the passes of tasks have, in one line.")
   var steps = false
 
   @OptionGroup var engineOptions: EngineOptions
@@ -73,7 +73,7 @@ struct BenchTasksCommand: ParsableCommand {
 }
 
 extension BenchTasksCommand {
-  /// The sums of the medians of the backward steps that bear a name.
+  /// The sums of the medians of the steps that bear a name.
   private func printSteps(_ together: TimedSteps, _ byTask: TimedSteps) {
     func sums(_ steps: TimedSteps) -> [String: Double] {
       steps.parts.reduce(into: [:]) { sums, part in
